@@ -1,0 +1,7 @@
+//! Postern, an authenticating reverse proxy gateway for practice-management systems.
+//!
+//! The modules in reading order, each allowed to name only those above it (`tests/it/tidy.rs` holds them to it):
+//!
+//! - [`model`]: values and their laws.
+
+pub mod model;

@@ -1,0 +1,149 @@
+//! The closed list of reasons to say no.
+//!
+//! A refusal knows its public code and what may be told to the caller, and nothing of HTTP statuses:
+//! `proxy/respond.rs` alone turns one into an answer.
+
+use crate::model::access::Access;
+
+/// Why a request was not answered by the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The target could be read in two ways; the text says what was wrong with it.
+    AmbiguousPath(&'static str),
+    MethodOverride,
+    /// The head or the framing is not strictly what RFC 9112 and 9113 allow; the text says what.
+    MalformedRequest(&'static str),
+    DuplicateCredentials,
+    CredentialsInQuery,
+    ExpectationFailed,
+    SubscriberKeyMissing,
+    VendorKeyMissing,
+    /// One answer for every wrong key.
+    InvalidCredentials,
+    PermissionDenied(Lack),
+    /// No rule for this path, or none for this method on it.
+    RouteUnmapped,
+    RouteDenied,
+    /// The key is for another API than the one the path belongs to.
+    WrongApi,
+    /// The subscriber key may be used by another vendor only.
+    VendorMismatch,
+    UpgradeNotAllowed,
+    BodyTooLarge {
+        limit: u64,
+    },
+    TargetTooLong {
+        limit: usize,
+    },
+    HeadersTooLarge,
+    /// The caller was too slow to send its request.
+    RequestTimeout,
+    Overloaded,
+    UpstreamUnreachable,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+}
+
+/// The first need that a key did not meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The category or scope, by name.
+    pub category: String,
+    pub needed: Access,
+    pub granted: Access,
+}
+
+impl Refusal {
+    /// Every code there is, for counters and for documents.
+    pub const CODES: [&'static str; 23] = [
+        "ambiguous_path",
+        "method_override",
+        "malformed_request",
+        "duplicate_credentials",
+        "credentials_in_query",
+        "expectation_failed",
+        "subscriber_key_missing",
+        "vendor_key_missing",
+        "invalid_credentials",
+        "permission_denied",
+        "route_unmapped",
+        "route_denied",
+        "wrong_api",
+        "vendor_mismatch",
+        "upgrade_not_allowed",
+        "body_too_large",
+        "target_too_long",
+        "headers_too_large",
+        "request_timeout",
+        "overloaded",
+        "upstream_unreachable",
+        "upstream_protocol_error",
+        "upstream_timeout",
+    ];
+
+    /// The code of contract.md, section 4.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AmbiguousPath(_) => "ambiguous_path",
+            Self::MethodOverride => "method_override",
+            Self::MalformedRequest(_) => "malformed_request",
+            Self::DuplicateCredentials => "duplicate_credentials",
+            Self::CredentialsInQuery => "credentials_in_query",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::SubscriberKeyMissing => "subscriber_key_missing",
+            Self::VendorKeyMissing => "vendor_key_missing",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::PermissionDenied(_) => "permission_denied",
+            Self::RouteUnmapped => "route_unmapped",
+            Self::RouteDenied => "route_denied",
+            Self::WrongApi => "wrong_api",
+            Self::VendorMismatch => "vendor_mismatch",
+            Self::UpgradeNotAllowed => "upgrade_not_allowed",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::TargetTooLong { .. } => "target_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamProtocolError => "upstream_protocol_error",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_list_once() {
+        let lack =
+            Lack { category: "patient".into(), needed: Access::WRITE_ONLY, granted: Access::READ };
+        let all = [
+            Refusal::AmbiguousPath(""),
+            Refusal::MethodOverride,
+            Refusal::MalformedRequest(""),
+            Refusal::DuplicateCredentials,
+            Refusal::CredentialsInQuery,
+            Refusal::ExpectationFailed,
+            Refusal::SubscriberKeyMissing,
+            Refusal::VendorKeyMissing,
+            Refusal::InvalidCredentials,
+            Refusal::PermissionDenied(lack),
+            Refusal::RouteUnmapped,
+            Refusal::RouteDenied,
+            Refusal::WrongApi,
+            Refusal::VendorMismatch,
+            Refusal::UpgradeNotAllowed,
+            Refusal::BodyTooLarge { limit: 1 },
+            Refusal::TargetTooLong { limit: 1 },
+            Refusal::HeadersTooLarge,
+            Refusal::RequestTimeout,
+            Refusal::Overloaded,
+            Refusal::UpstreamUnreachable,
+            Refusal::UpstreamProtocolError,
+            Refusal::UpstreamTimeout,
+        ];
+        assert_eq!(all.map(|refusal| refusal.code()), Refusal::CODES);
+    }
+}
