@@ -3,5 +3,8 @@
 //! The modules in reading order, each allowed to name only those above it (`tests/it/tidy.rs` holds them to it):
 //!
 //! - [`model`]: values and their laws.
+//! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 
 pub mod model;
+
+pub mod policy;

@@ -1,0 +1,150 @@
+//! Reading a query without changing it: names and values as an upstream may decode them.
+//!
+//! The query is forwarded byte for byte, and nobody knows which parser reads it there. So everything here reads
+//! generously: `;` separates as `&` does, `+` is a space, names are compared without case and with every sign alike
+//! (PHP reads `x.y` as `x_y`), and a `[…]` at the end of a name is ignored. What is looked for is then found too often
+//! rather than too rarely, which only ever asks for more permission or refuses.
+
+use std::borrow::Cow;
+
+/// The names and values of a query, decoded. A value that was left out is empty.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split(['&', ';']).filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    })
+}
+
+/// Whether an upstream may take the request for one of another method.
+pub fn has_method_override(query: &str) -> bool {
+    pairs(query).any(|(name, _)| is_one_of(&name, &METHOD_OVERRIDES))
+}
+
+const METHOD_OVERRIDES: [&str; 4] =
+    ["_method", "x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether the query has the parameter at all.
+pub fn has(query: &str, name: &str) -> bool {
+    pairs(query).any(|(found, _)| is_one_of(&found, &[name]))
+}
+
+/// Whether one value of the parameter, of a comma list or of repeats, is `wanted`.
+pub fn contains(query: &str, name: &str, wanted: &str) -> bool {
+    pairs(query).any(|(found, value)| is_one_of(&found, &[name]) && list_contains(&value, wanted))
+}
+
+/// Whether one item of a comma list is `wanted`, ignoring ASCII case and the space around it.
+pub fn list_contains(list: &str, wanted: &str) -> bool {
+    list.split(',').any(|item| item.trim().eq_ignore_ascii_case(wanted))
+}
+
+/// Whether a decoded name is one of `wanted` to some parser.
+pub fn is_one_of(decoded: &str, wanted: &[&str]) -> bool {
+    let bare = decoded.split('[').next().unwrap_or_default();
+    let bare = bare.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    wanted.iter().any(|wanted| {
+        bare.len() == wanted.len()
+            && bare.bytes().zip(wanted.bytes()).all(|(a, b)| fold(a) == fold(b))
+    })
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() || !byte.is_ascii() { byte.to_ascii_lowercase() } else { b'_' }
+}
+
+/// `+` and percent triplets decoded; an invalid triplet stays as it is, and what is not UTF-8 becomes U+FFFD.
+pub fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        bytes.push(match (*byte, after) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, following @ ..]) => match hex_pair(*high, *low) {
+                Some(decoded) => {
+                    rest = following;
+                    decoded
+                }
+                None => b'%',
+            },
+            (plain, _) => plain,
+        });
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex_pair(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded_and_split_at_semicolons_too() {
+        let read: Vec<(String, String)> = pairs("a=1&b=x%20y+z;c&&d=%zz%4&e=1=2")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let expected = [("a", "1"), ("b", "x y z"), ("c", ""), ("d", "%zz%4"), ("e", "1=2")];
+        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_replaced_and_never_a_panic() {
+        assert_eq!(decode("%ff%C3%A9"), "\u{fffd}é");
+    }
+
+    #[test]
+    fn method_overrides_are_found_in_every_spelling() {
+        for query in [
+            "_method=DELETE",
+            "a=1&_METHOD=delete",
+            "a=1;_method=x",
+            "%5Fmethod=PUT",
+            "_method[]=PUT",
+            "_method%5B0%5D=PUT",
+            "_method",
+            "+_method=PUT",
+            "_method%00=PUT",
+            "-method=PUT",
+            "X-HTTP-Method-Override=PUT",
+            "x_http_method_override=PUT",
+            "x.http.method=PUT",
+            "x-method-override=PUT",
+        ] {
+            assert!(has_method_override(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_no_method_override() {
+        for query in ["", "method=DELETE", "a=_method", "_methods=1", "payment_method=card", "&&"] {
+            assert!(!has_method_override(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_found_whole_in_lists_and_repeats() {
+        let cases = [
+            ("include=notes", true),
+            ("include=a,notes", true),
+            ("include=a%2C%20NOTES", true),
+            ("include=a&Include=notes", true),
+            ("include[]=notes", true),
+            ("include%5B%5D=note%73", true),
+            ("include=notes2", false),
+            ("include=my+notes", false),
+            ("exclude=notes", false),
+            ("include", false),
+        ];
+        for (query, found) in cases {
+            assert_eq!(contains(query, "include", "notes"), found, "{query}");
+        }
+        assert!(has("include", "include") && !has("includes=1", "include"));
+    }
+}
