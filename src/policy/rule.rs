@@ -1,0 +1,48 @@
+//! One rule of a route map, compiled: names of categories have become numbers, methods a set.
+
+use crate::model::{ApiId, MethodSet, Need, Place};
+use crate::policy::pattern::Pattern;
+
+/// One `- path:` entry of a route map.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub pattern: Pattern,
+    /// Where the entry was written.
+    pub place: Place,
+    pub api: ApiId,
+    pub methods: MethodSet,
+    pub effect: Effect,
+    /// An upgrade to a WebSocket is passed on.
+    pub websocket: bool,
+    /// Overrides `proxy.max_body`.
+    pub max_body: Option<u64>,
+    /// The map says `trailing_slash: optional`.
+    pub slash_optional: bool,
+}
+
+/// What a rule decides.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// No keys are asked.
+    Public,
+    /// Nobody passes.
+    Deny,
+    /// What each method needs, by `Method::index`; then what conditions add.
+    Guarded { needs: [Box<[Need]>; 6], when: Box<[Condition]> },
+}
+
+/// More is needed if the query or a header asks for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub subject: Subject,
+    /// One value of a comma list or of repeats, decoded; absent: the presence alone.
+    pub contains: Option<Box<str>>,
+    pub requires: Box<[Need]>,
+}
+
+/// Where a condition looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Query(Box<str>),
+    Header(http::HeaderName),
+}
