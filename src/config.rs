@@ -1,0 +1,219 @@
+//! YAML text to a [`Config`] without invalid states, or to every fault of it at once.
+//!
+//! Four steps: the text becomes a tree that knows where each value was written (`yaml`); secrets are put in
+//! (`substitute`); the tree is read field by field into the types of this module, faults being collected and never
+//! thrown (`read`); rules are compiled to a [`Policy`] (`route_map`). Nothing here touches the disk or the environment:
+//! files and variables come through [`Sources`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use crate::model::{Access, ApiId, Place, PlainKey, UpstreamId};
+use crate::policy::Policy;
+
+mod api;
+mod credentials;
+pub mod draft;
+pub mod error_template;
+pub mod fault;
+mod format;
+mod later;
+mod listen;
+pub mod openapi;
+mod proxy;
+mod read;
+mod root;
+mod route;
+mod route_map;
+pub mod schema;
+mod shape;
+mod static_keys;
+mod substitute;
+mod upstream;
+mod value;
+mod yaml;
+
+pub use error_template::ErrorTemplate;
+pub use fault::Fault;
+pub use yaml::MAX_FILE_BYTES;
+
+/// Where the texts come from: the disk and the environment in the program, a map in tests.
+pub trait Sources {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    fn env(&self, name: &str) -> Option<String>;
+}
+
+/// A whole configuration that was found without fault.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: Listen,
+    /// In the order of the file; [`UpstreamId`] is a position here.
+    pub upstreams: Vec<Upstream>,
+    /// In the order of the file; [`ApiId`] is a position here.
+    pub apis: Vec<Api>,
+    pub errors: ErrorShape,
+    pub credentials: Credentials,
+    pub proxy: Proxy,
+    pub static_keys: Vec<StaticKey>,
+    pub policy: Policy,
+    /// Every file that was read, for the watcher.
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct Listen {
+    pub gateway: Vec<GatewayListener>,
+    pub admin: SocketAddr,
+    pub admin_tls: Option<Identity>,
+}
+
+#[derive(Debug)]
+pub struct GatewayListener {
+    pub address: SocketAddr,
+    pub tls: Option<Identity>,
+}
+
+/// A certificate chain with its private key, as PEM bytes; whether they fit is found by `proxy::tls`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub certificate: PemFile,
+    pub private_key: PemFile,
+}
+
+#[derive(Clone)]
+pub struct PemFile {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+    /// Where the configuration names it.
+    pub place: Place,
+}
+
+impl std::fmt::Debug for PemFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PemFile({})", self.path.display())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: String,
+    /// At least one; all with the same scheme.
+    pub endpoints: Vec<Endpoint>,
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+    pub health: Option<HealthProbe>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// For https endpoints.
+    pub tls: UpstreamTls,
+    pub preserve_host: bool,
+}
+
+/// One url: scheme, host and port alone. A path, a query or user-info in the url is a fault.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub https: bool,
+    /// A name, an IPv4 address or an IPv6 address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `host` or `host:port` as it stands in a `Host` header: default ports left out, IPv6 in brackets.
+    pub fn authority(&self) -> String {
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let usual = if self.https { 443 } else { 80 };
+        if self.port == usual { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamTls {
+    pub ca: Option<PemFile>,
+    pub identity: Option<Identity>,
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    pub path: String,
+    pub interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    pub name: String,
+    /// `/v1`; without a trailing slash. `/` for the root.
+    pub mount: String,
+    pub upstream: UpstreamId,
+    pub strip_mount: bool,
+}
+
+#[derive(Debug)]
+pub enum ErrorShape {
+    Problem,
+    Template(ErrorTemplate),
+}
+
+/// Where keys sit in a request: the `headers` scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub subscriber_header: HeaderName,
+    pub vendor_header: HeaderName,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// `auto` is resolved by `app`: one a core.
+    pub workers: Option<usize>,
+    pub max_connections: usize,
+    pub max_body: u64,
+    pub max_header_bytes: usize,
+    pub max_headers: usize,
+    pub max_target: usize,
+    pub handshake_timeout: Duration,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    /// Bytes a second.
+    pub min_body_rate: u64,
+    pub write_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub max_streams: u32,
+    pub drain: Duration,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors_origins: Vec<String>,
+}
+
+/// A key written into the configuration, until the registry has them. Only `demo` and tests use it.
+#[derive(Clone, Debug)]
+pub enum StaticKey {
+    Vendor {
+        vendor: String,
+        key: PlainKey,
+    },
+    Subscriber {
+        id: String,
+        practice: String,
+        owner: String,
+        api: ApiId,
+        permissions: Vec<(String, Access)>,
+        /// Only this vendor may use it.
+        vendor: Option<String>,
+        key: PlainKey,
+    },
+}
+
+impl Config {
+    /// Reads the configuration at `path` and every file it names. All faults at once, in order of file and line.
+    pub fn load(path: &Path, sources: &dyn Sources) -> Result<Self, Vec<Fault>> {
+        root::load(path, sources)
+    }
+}
+
+#[cfg(test)]
+mod tests;

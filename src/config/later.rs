@@ -1,0 +1,161 @@
+//! The parts of the contract whose features are not built yet. Their fields are known, their values are held against
+//! their form, and each is refused with a remedy: nothing that is written is ever without effect.
+
+use crate::config::format;
+use crate::config::shape::{Field, Format, Record, Shape};
+use crate::config::value::{self, Wrong};
+
+pub(super) const NO_STORE: &str = "leave it out: this version has no store";
+pub(super) const NO_REGIONS: &str = "leave it out: regions are not part of this version";
+const NO_KEYS: &str = "leave it out: this version does not issue keys";
+const NO_LIMITS: &str = "leave it out: rate limits are not part of this version";
+const NO_LOG: &str = "leave it out: access records are not part of this version";
+
+pub(super) static STORE: Format = Format {
+    expected: "a store such as embedded:./data or redis://host:6379/0",
+    check: |text| {
+        let known = ["embedded:", "redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
+        if known.iter().any(|scheme| text.starts_with(scheme)) {
+            Ok(())
+        } else {
+            Err(Wrong::default())
+        }
+    },
+    pattern: None,
+};
+
+pub(super) static REGION: Record = Record {
+    name: "a region",
+    fields: &[
+        Field::new(
+            "hosts",
+            Shape::List { of: &Shape::Format(&format::HOST), may_be_empty: false },
+            "The host names of the region.",
+        )
+        .required(),
+        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.").required(),
+    ],
+};
+
+const AGE: Shape = Shape::WordOr(&["off"], &Shape::Duration { least: "1s", most: "36500d" });
+
+pub(super) static KEYS: Record = Record {
+    name: "`keys`",
+    fields: &[
+        Field::new(
+            "default_access",
+            Shape::Choice { ready: &["none", "read"], later: &[] },
+            "What a new key gets where nothing is chosen.",
+        )
+        .later(NO_KEYS),
+        Field::new(
+            "reveal",
+            Shape::Choice { ready: &["once", "always"], later: &[] },
+            "Whether a key can be shown again.",
+        )
+        .later(NO_KEYS),
+        Field::new("idle_expiry", AGE, "After how long without use a key expires.").later(NO_KEYS),
+        Field::new("max_age", AGE, "How long a key lives.").later(NO_KEYS),
+        Field::new("rotate_after", AGE, "When the console starts to remind.").later(NO_KEYS),
+    ],
+};
+
+static RATE: Format = Format {
+    expected: "a rate such as 600/min",
+    check: |text| value::rate(text).map(drop),
+    pattern: Some("^[0-9]+/[0-9]*(s|min|h|d)$"),
+};
+
+static LIMIT: Record = Record {
+    name: "a limit",
+    fields: &[
+        Field::new("rate", Shape::Format(&RATE), "How many requests in how long.").required(),
+        Field::new("burst", Shape::Count { least: 1, most: 1_000_000_000 }, "How many at once."),
+    ],
+};
+
+static QUOTA: Record = Record {
+    name: "`daily_quota`",
+    fields: &[
+        Field::new(
+            "requests",
+            Shape::Count { least: 1, most: 1_000_000_000_000 },
+            "Requests a day.",
+        ),
+        Field::new("bytes", Shape::Size { least: "1B", most: "1024TiB" }, "Bytes a day."),
+    ],
+};
+
+pub(super) static LIMITS: Record = Record {
+    name: "`limits`",
+    fields: &[
+        Field::new(
+            "mode",
+            Shape::Choice { ready: &["enforce", "observe"], later: &[] },
+            "Whether limits refuse or only record.",
+        )
+        .later(NO_LIMITS),
+        Field::new("key", Shape::Record(&LIMIT), "Per key.").later(NO_LIMITS),
+        Field::new("vendor", Shape::Record(&LIMIT), "Per vendor.").later(NO_LIMITS),
+        Field::new("practice", Shape::Record(&LIMIT), "Per practice.").later(NO_LIMITS),
+        Field::new(
+            "category",
+            Shape::Map(&format::NAME, &Shape::Record(&LIMIT)),
+            "Per key within a category.",
+        )
+        .later(NO_LIMITS),
+        Field::new("daily_quota", Shape::Record(&QUOTA), "Per key and UTC day.").later(NO_LIMITS),
+        Field::new("failed_auth_per_ip", Shape::Record(&LIMIT), "Failed attempts per address.")
+            .later(NO_LIMITS),
+        Field::new(
+            "max_concurrent_per_key",
+            Shape::Count { least: 1, most: 1_000_000 },
+            "Requests of a key at once.",
+        )
+        .later(NO_LIMITS),
+        Field::new(
+            "store_down",
+            Shape::Choice { ready: &["local", "deny"], later: &[] },
+            "What holds while the shared store is away.",
+        )
+        .later(NO_LIMITS),
+    ],
+};
+
+pub(super) static LOG: Record = Record {
+    name: "`log`",
+    fields: &[
+        Field::new("dir", Shape::Format(&format::FILE), "Where records wait.").later(NO_LOG),
+        Field::new(
+            "sync",
+            Shape::Duration { least: "0s", most: "1h" },
+            "How often the journal is forced to disk.",
+        )
+        .later(NO_LOG),
+        Field::new(
+            "max_disk",
+            Shape::Size { least: "1MiB", most: "1024TiB" },
+            "The most that records may take.",
+        )
+        .later(NO_LOG),
+        Field::new(
+            "retention",
+            Shape::Duration { least: "1h", most: "36500d" },
+            "How long records are kept.",
+        )
+        .later(NO_LOG),
+        Field::new(
+            "path",
+            Shape::Choice { ready: &["template", "full"], later: &[] },
+            "What of a path is recorded.",
+        )
+        .later(NO_LOG),
+        Field::new("query", Shape::Truth, "Whether queries are recorded.").later(NO_LOG),
+        Field::new(
+            "on_failure",
+            Shape::Choice { ready: &["deny", "serve"], later: &[] },
+            "What happens when a record cannot be kept.",
+        )
+        .later(NO_LOG),
+    ],
+};

@@ -1,0 +1,130 @@
+//! The configuration as a whole: its sections, and the order in which they are read.
+
+use std::path::Path;
+
+use crate::config::api::{API, Mounted};
+use crate::config::credentials::CREDENTIALS;
+use crate::config::error_template::{ErrorTemplate, Flaw};
+use crate::config::fault::Fault;
+use crate::config::format;
+use crate::config::later;
+use crate::config::listen::LISTEN;
+use crate::config::proxy::PROXY;
+use crate::config::read::{Reader, View};
+use crate::config::shape::{Field, Record, Shape, nearest};
+use crate::config::static_keys::STATIC_KEY;
+use crate::config::upstream::UPSTREAM;
+use crate::config::yaml::Node;
+use crate::config::{
+    Config, ErrorShape, Sources, api, credentials, listen, proxy, route_map, static_keys, upstream,
+};
+use crate::model::Place;
+
+pub(super) static ROOT: Record = Record {
+    name: "the configuration",
+    fields: &[
+        Field::new(
+            "listen",
+            Shape::Record(&LISTEN),
+            "Where the gateway and its admin listener answer.",
+        )
+        .required(),
+        Field::new("store", Shape::Format(&later::STORE), "Where keys and records are kept.")
+            .later(later::NO_STORE),
+        Field::new(
+            "upstreams",
+            Shape::Map(&format::NAME, &Shape::Record(&UPSTREAM)),
+            "The practice systems behind the gateway, by name.",
+        )
+        .required(),
+        Field::new(
+            "apis",
+            Shape::Map(&format::NAME, &Shape::Record(&API)),
+            "The mounted surfaces, by name; a key is for exactly one.",
+        )
+        .required(),
+        Field::new(
+            "regions",
+            Shape::Map(&format::NAME, &Shape::Record(&later::REGION)),
+            "Regions with their own host names and upstream.",
+        )
+        .later(later::NO_REGIONS),
+        // RFC 9457 is what clients know; a template is for those that know the practice system's shape.
+        Field::new(
+            "errors",
+            Shape::Format(&format::FILE),
+            "`problem`, or a template file that renders the practice system's own error shape.",
+        )
+        .default("problem"),
+        Field::new("credentials", Shape::Record(&CREDENTIALS), "Where keys sit in a request."),
+        Field::new("keys", Shape::Record(&later::KEYS), "How keys are issued."),
+        Field::new("limits", Shape::Record(&later::LIMITS), "Rate limits and quotas."),
+        Field::new("log", Shape::Record(&later::LOG), "Access records."),
+        Field::new(
+            "proxy",
+            Shape::Record(&PROXY),
+            "The limits and timers of the gateway listener.",
+        ),
+        Field::new(
+            "static_keys",
+            Shape::List { of: &Shape::Record(&STATIC_KEY), may_be_empty: true },
+            "Keys for the demo and for tests, until there is a registry.",
+        ),
+    ],
+};
+
+pub(super) fn load(path: &Path, sources: &dyn Sources) -> Result<Config, Vec<Fault>> {
+    let mut reader = Reader::new(path, sources);
+    let start = Place { file: path.display().to_string().into(), line: 1, column: 1 };
+    let Some(tree) = reader.tree(path, &start) else {
+        return Err(reader.finish().err().unwrap_or_default());
+    };
+    let root = reader.check(&tree, &ROOT);
+    let part = |name, record| View::of(root.get(name), record);
+    let listen = listen::read(&mut reader, part("listen", &LISTEN));
+    let upstreams = upstream::read(&mut reader, root.get("upstreams"));
+    let mounted = api::read(&mut reader, root.get("apis"), &upstreams);
+    let errors = errors(&mut reader, root);
+    let credentials = credentials::read(&mut reader, part("credentials", &CREDENTIALS));
+    let proxy = proxy::read(part("proxy", &PROXY));
+    let (catalogue, rules) = route_map::read(&mut reader, &mounted);
+    let static_keys =
+        static_keys::read(&mut reader, root.items("static_keys"), &mounted, &catalogue);
+    let policy = route_map::compile(&mut reader, catalogue, rules);
+    let apis = mounted.into_iter().map(|Mounted { api, .. }| api).collect();
+    let files = reader.finish()?;
+    // Without a fault there is a policy.
+    let policy = policy.ok_or_else(Vec::new)?;
+    Ok(Config { listen, upstreams, apis, errors, credentials, proxy, static_keys, policy, files })
+}
+
+fn errors(reader: &mut Reader<'_>, root: View<'_>) -> ErrorShape {
+    let written = root.get("errors").and_then(|node| Some((node, node.scalar()?.text.as_str())));
+    let Some((node, path)) = written.filter(|(_, text)| !matches!(*text, "problem" | "")) else {
+        return ErrorShape::Problem;
+    };
+    match template(reader, node, path) {
+        Ok(template) => ErrorShape::Template(template),
+        Err(faults) => {
+            faults.into_iter().for_each(|fault| reader.fault(fault));
+            ErrorShape::Problem
+        }
+    }
+}
+
+fn template(reader: &mut Reader<'_>, node: &Node, path: &str) -> Result<ErrorTemplate, Vec<Fault>> {
+    let (name, bytes) = reader.file(path, &node.place).map_err(|fault| {
+        let near = nearest(path, ["problem"]);
+        vec![if let Some(near) = near { fault.hint(near) } else { fault }]
+    })?;
+    let place = |line, column| Place { file: name.as_str().into(), line, column };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| vec![Fault::new(place(1, 1), "the template is not UTF-8 text")])?;
+    ErrorTemplate::compile(&text).map_err(|flaws| {
+        let fault = |flaw: Flaw| {
+            let fault = Fault::new(place(flaw.line, flaw.column), flaw.message);
+            if let Some(hint) = flaw.hint { fault.hint(hint) } else { fault }
+        };
+        flaws.into_iter().map(fault).collect()
+    })
+}

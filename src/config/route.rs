@@ -1,0 +1,442 @@
+//! One `- path:` entry of a route map: what it means, and the rules it must keep.
+
+use crate::config::fault::Fault;
+use crate::config::format;
+use crate::config::read::{Reader, View};
+use crate::config::shape::{Field, Format, Record, Shape, nearest};
+use crate::config::static_keys::{SCOPE, unknown};
+use crate::config::value::{self, Wrong};
+use crate::config::yaml::{Key, Kind, Node};
+use crate::model::{Access, ApiId, Catalogue, Method, MethodSet, Need, ScopeId};
+use crate::policy::pattern::Pattern;
+use crate::policy::{Condition, Effect, Rule, Subject};
+
+/// What the gateway says of itself; no request for it comes to a route.
+const GATEWAYS_OWN: &str = "/.well-known/postern";
+
+const NO_FHIR: &str = "leave it out: FHIR bases are not part of this version";
+
+pub(super) static ROUTE: Record = Record {
+    name: "a route",
+    fields: &[
+        Field::new(
+            "path",
+            Shape::Format(&PATH),
+            "A pattern: literal segments, {name}, {name:int}, {name:uuid}, and ** for any rest.",
+        )
+        .required(),
+        Field::new(
+            "category",
+            Shape::Format(&SCOPE),
+            "The category or scope that is needed: read for GET and HEAD, write for other methods.",
+        ),
+        Field::new("methods", METHODS, "As a list, only these; as a map, what these need."),
+        Field::new(
+            "requires",
+            REQUIRES,
+            "What every method needs, all of it; such a route takes GET and HEAD alone unless `methods` names others.",
+        ),
+        Field::new(
+            "when",
+            Shape::List { of: &Shape::Record(&WHEN), may_be_empty: false },
+            "More is needed if the query or a header asks for more.",
+        ),
+        Field::new("public", Shape::Truth, "No keys are asked.").default("false"),
+        Field::new("deny", Shape::Truth, "Always refused.").default("false"),
+        Field::new("websocket", Shape::Truth, "Whether an upgrade is passed on.").default("false"),
+        Field::new(
+            "max_body",
+            Shape::Size { least: "1B", most: "1TiB" },
+            "The largest request body, instead of `proxy.max_body`.",
+        ),
+        Field::new(
+            "cost",
+            Shape::Count { least: 1, most: 1_000_000 },
+            "What a request takes from the limits.",
+        )
+        .later("leave it out: rate limits are not part of this version"),
+        Field::new("fhir", Shape::Format(&PATH), "A FHIR R4 base.").later(NO_FHIR),
+        Field::new(
+            "resources",
+            Shape::Map(&format::NAME, &Shape::Format(&SCOPE)),
+            "Categories of FHIR resource types.",
+        )
+        .later(NO_FHIR),
+    ],
+};
+
+static WHEN: Record = Record {
+    name: "a condition",
+    fields: &[
+        Field::new("query", Shape::Format(&PARAMETER), "The name of a query parameter."),
+        Field::new("header", Shape::Format(&format::HEADER_NAME), "The name of a header."),
+        Field::new(
+            "contains",
+            Shape::Format(&VALUE),
+            "One value of a comma list or of repeats; without it, presence alone counts.",
+        ),
+        Field::new("requires", REQUIRES, "What is needed then.").required(),
+    ],
+};
+
+const REQUIRES: Shape = Shape::Map(&SCOPE, &NEED);
+const NEED: Shape = Shape::Choice { ready: &["read", "write"], later: &[] };
+const METHODS: Shape = Shape::ByKind {
+    scalar: None,
+    list: Some(&Shape::List { of: &Shape::Format(&METHOD), may_be_empty: false }),
+    mapping: Some(&Shape::Map(&METHOD, &NEED)),
+};
+
+static PATH: Format = Format {
+    expected: "a path such as /v1/patients/{id}",
+    check: |text| {
+        if text.starts_with('/') {
+            Ok(())
+        } else {
+            Err(Wrong::default().hint(format!("did you mean /{text}?")))
+        }
+    },
+    pattern: Some("^/"),
+};
+
+static PARAMETER: Format = Format {
+    expected: "the name of a query parameter",
+    check: |text| if text.is_empty() { Err(Wrong::default()) } else { Ok(()) },
+    pattern: None,
+};
+
+static VALUE: Format = Format {
+    expected: "one value",
+    check: |text| {
+        if text.contains(',') {
+            return Err(Wrong::because("values are compared one by one, so a comma is in none")
+                .hint("write one condition for each"));
+        }
+        if text.is_empty() || text.trim() != text { Err(Wrong::default()) } else { Ok(()) }
+    },
+    pattern: None,
+};
+
+static METHOD: Format = Format {
+    expected: "a method",
+    check: |text| method(text).map(drop),
+    pattern: Some("^(GET|HEAD|POST|PUT|PATCH|DELETE)$"),
+};
+
+fn method(text: &str) -> Result<Method, Wrong> {
+    if let Some(method) = Method::parse(text) {
+        return Ok(method);
+    }
+    if text.eq_ignore_ascii_case("OPTIONS") {
+        return Err(Wrong::because("OPTIONS is answered by the gateway itself")
+            .hint("leave it out; see `proxy.cors`"));
+    }
+    let names = Method::ALL.map(Method::name);
+    let hint = nearest(text, names).unwrap_or_else(|| format!("take one of {}", names.join(", ")));
+    Err(Wrong::default().hint(hint))
+}
+
+/// What a route is read against.
+pub(super) struct Context<'c> {
+    pub api: ApiId,
+    pub mount: &'c str,
+    pub slash_optional: bool,
+    pub catalogue: &'c Catalogue,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) -> Option<Rule> {
+    let view = View::of(Some(node), &ROUTE);
+    // Refused as a whole; what else it lacks follows from that.
+    if view.get("fhir").is_some() {
+        return None;
+    }
+    let pattern = pattern(reader, view, context);
+    let methods = Methods::read(reader, view);
+    let effect = effect(reader, node, view, &methods, context);
+    let takes = methods.taken(view);
+    let websocket = view.flag("websocket");
+    if websocket && !takes.contains(Method::Get) {
+        note(
+            reader,
+            view,
+            "websocket",
+            "an upgrade is a GET, which this route does not take",
+            "add GET to `methods`",
+        );
+    }
+    if websocket && view.flag("deny") {
+        note(
+            reader,
+            view,
+            "websocket",
+            "a denied route upgrades nothing",
+            "leave one of the two out",
+        );
+    }
+    Some(Rule {
+        pattern: pattern?,
+        place: node.place.clone(),
+        api: context.api,
+        methods: takes,
+        effect: effect?,
+        websocket,
+        max_body: view
+            .get("max_body")
+            .and_then(Node::scalar)
+            .and_then(|scalar| value::size(&scalar.text).ok()),
+        slash_optional: context.slash_optional,
+    })
+}
+
+fn note(
+    reader: &mut Reader<'_>,
+    view: View<'_>,
+    field: &str,
+    message: impl Into<String>,
+    hint: &str,
+) {
+    if let Some(node) = view.get(field) {
+        reader.fault(Fault::new(node.place.clone(), message).hint(hint));
+    }
+}
+
+fn pattern(reader: &mut Reader<'_>, view: View<'_>, context: &Context<'_>) -> Option<Pattern> {
+    let (node, text) =
+        view.get("path").and_then(|node| Some((node, node.scalar()?.text.as_str())))?;
+    if !text.starts_with('/') {
+        return None;
+    }
+    let pattern = match Pattern::parse(text) {
+        Ok(pattern) => pattern,
+        Err(sentence) => {
+            reader.fault(Fault::new(node.place.clone(), sentence));
+            return None;
+        }
+    };
+    if text.starts_with(GATEWAYS_OWN) {
+        let message = format!("`{text}` is never reached: the gateway itself answers there");
+        reader.fault(Fault::new(node.place.clone(), message).hint("remove this route"));
+    }
+    if !pattern.is_under(context.mount) {
+        let message =
+            format!("`{text}` lies outside its API, which is mounted at {}", context.mount);
+        reader.fault(
+            Fault::new(node.place.clone(), message)
+                .hint("patterns speak of the path as called, with the mount"),
+        );
+    }
+    Some(pattern)
+}
+
+/// The `methods` of a route, as written.
+enum Methods {
+    Absent,
+    Only(MethodSet),
+    /// What some need; the others as usual.
+    Needs(Vec<(Method, Access)>),
+}
+
+impl Methods {
+    fn read(reader: &mut Reader<'_>, view: View<'_>) -> Self {
+        match view.get("methods").map(|node| &node.kind) {
+            Some(Kind::Sequence(items)) => {
+                let mut set = MethodSet::EMPTY;
+                for item in items {
+                    let Some(method) = item.scalar().and_then(|scalar| Method::parse(&scalar.text))
+                    else {
+                        continue;
+                    };
+                    if set.contains(method) {
+                        reader.fault(
+                            Fault::new(
+                                item.place.clone(),
+                                format!("{method} stands in this list twice"),
+                            )
+                            .hint("remove one of the two"),
+                        );
+                    }
+                    set = set.with(method);
+                }
+                Self::Only(set)
+            }
+            Some(Kind::Mapping(entries)) => Self::Needs(
+                entries
+                    .iter()
+                    .filter_map(|(name, need)| {
+                        Some((Method::parse(&name.text)?, Access::from_need(&need.scalar()?.text)?))
+                    })
+                    .collect(),
+            ),
+            Some(Kind::Scalar(_)) | None => Self::Absent,
+        }
+    }
+
+    /// The methods that the route takes.
+    fn taken(&self, view: View<'_>) -> MethodSet {
+        let usual = if view.get("requires").is_some() {
+            [Method::Get, Method::Head].into_iter().collect()
+        } else {
+            MethodSet::ALL
+        };
+        match self {
+            Self::Absent => usual,
+            Self::Only(set) => *set,
+            Self::Needs(needs) => needs.iter().fold(usual, |set, (method, _)| set.with(*method)),
+        }
+    }
+
+    fn need(&self, method: Method) -> Access {
+        let said = match self {
+            Self::Needs(needs) => {
+                needs.iter().find(|(known, _)| *known == method).map(|(_, access)| *access)
+            }
+            Self::Absent | Self::Only(_) => None,
+        };
+        said.unwrap_or_else(|| method.usual_access())
+    }
+}
+
+fn effect(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    view: View<'_>,
+    methods: &Methods,
+    context: &Context<'_>,
+) -> Option<Effect> {
+    let category = view.get("category").and_then(|node| scope(reader, node, context.catalogue));
+    let requires = needs(reader, view, context.catalogue);
+    let when = conditions(reader, view, context.catalogue);
+    let (public, deny) = (view.flag("public"), view.flag("deny"));
+    let guarded = view.get("category").is_some() || view.get("requires").is_some();
+    refuse_contradictions(reader, node, view, methods);
+    match (public, deny) {
+        (true, _) => return Some(Effect::Public),
+        (_, true) => return Some(Effect::Deny),
+        _ => {}
+    }
+    let needs = Method::ALL.map(|method| {
+        let own = category.map(|scope| Need { scope, access: methods.need(method) });
+        let mut all: Vec<Need> = Vec::with_capacity(requires.len() + 1);
+        for need in own.into_iter().chain(requires.iter().copied()) {
+            match all.iter_mut().find(|known| known.scope == need.scope) {
+                Some(known) => known.access = known.access.union(need.access),
+                None => all.push(need),
+            }
+        }
+        all.into_boxed_slice()
+    });
+    let whole = view.get("category").is_none() || category.is_some();
+    (guarded && whole).then_some(Effect::Guarded { needs, when: when.into() })
+}
+
+/// A route is public, denied or guarded, and says only what has an effect then.
+fn refuse_contradictions(reader: &mut Reader<'_>, node: &Node, view: View<'_>, methods: &Methods) {
+    let (public, deny) = (view.flag("public"), view.flag("deny"));
+    let guarded = view.get("category").is_some() || view.get("requires").is_some();
+    match (public, deny, guarded) {
+        (true, true, _) => note(
+            reader,
+            view,
+            "deny",
+            "a route cannot be both public and denied",
+            "leave one of the two out",
+        ),
+        (true, false, true) => note(
+            reader,
+            view,
+            "public",
+            "a route cannot be both public and guarded by a category",
+            "leave one of the two out",
+        ),
+        (false, true, true) => note(
+            reader,
+            view,
+            "deny",
+            "a denied route needs no category",
+            "leave one of the two out",
+        ),
+        // A misspelt field may have been meant to decide it; that is said already.
+        (false, false, false)
+            if node.entries().iter().any(|(key, _)| ROUTE.field(&key.text).is_none()) => {}
+        (false, false, false) => reader.fault(
+            Fault::new(node.place.clone(), "this route decides nothing")
+                .hint("say `category`, `requires`, `public: true` or `deny: true`"),
+        ),
+        _ => {}
+    }
+    if (public || deny) && !guarded {
+        note(
+            reader,
+            view,
+            "when",
+            "conditions have no effect where nothing is judged",
+            "leave them out",
+        );
+    }
+    if matches!(methods, Methods::Needs(_)) && view.get("category").is_none() {
+        note(
+            reader,
+            view,
+            "methods",
+            "a map of methods says how they need the `category`, and there is none",
+            "write the methods as a list",
+        );
+    }
+}
+
+fn scope(reader: &mut Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<ScopeId> {
+    let text = node.scalar().map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())?;
+    let id = catalogue.id(text);
+    if id.is_none() {
+        unknown(reader, &node.place, "category or scope", text, catalogue.names());
+    }
+    id
+}
+
+/// The `requires` of a route or of a condition.
+fn needs(reader: &mut Reader<'_>, view: View<'_>, catalogue: &Catalogue) -> Vec<Need> {
+    let entries: &[(Key, Node)] = view.get("requires").map(Node::entries).unwrap_or_default();
+    let mut needs = Vec::with_capacity(entries.len());
+    for (name, node) in entries.iter().filter(|(name, _)| !name.text.is_empty()) {
+        let Some(scope) = catalogue.id(&name.text) else {
+            unknown(reader, &name.place, "category or scope", &name.text, catalogue.names());
+            continue;
+        };
+        if let Some(access) = node.scalar().and_then(|scalar| Access::from_need(&scalar.text)) {
+            needs.push(Need { scope, access });
+        }
+    }
+    needs
+}
+
+fn conditions(reader: &mut Reader<'_>, view: View<'_>, catalogue: &Catalogue) -> Vec<Condition> {
+    view.items("when").iter().filter_map(|node| condition(reader, node, catalogue)).collect()
+}
+
+fn condition(reader: &mut Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<Condition> {
+    let Kind::Mapping(_) = node.kind else { return None };
+    let view = View::of(Some(node), &WHEN);
+    let requires = needs(reader, view, catalogue).into();
+    let subject = match (view.text("query"), view.text("header")) {
+        (Some(name), None) => Subject::Query(name.into()),
+        (None, Some(name)) => Subject::Header(format::header_name(name).ok()?),
+        (Some(_), Some(_)) => {
+            note(
+                reader,
+                view,
+                "header",
+                "a condition looks at a query parameter or at a header, not at both",
+                "write two conditions",
+            );
+            return None;
+        }
+        (None, None) => {
+            reader.fault(
+                Fault::new(node.place.clone(), "this condition looks at nothing")
+                    .hint("say `query` or `header`"),
+            );
+            return None;
+        }
+    };
+    Some(Condition { subject, contains: view.text("contains").map(Into::into), requires })
+}

@@ -1,0 +1,305 @@
+//! Each fault of the main file: once, where it stands, with the remedy.
+
+use super::*;
+
+/// Replaces a part of [`MAIN`], and wants exactly these faults.
+fn check(written: &str, broken: &str, faults: &[&str]) {
+    assert!(MAIN.contains(written), "{written}");
+    let found = given(&MAIN.replacen(written, broken, 1)).faults();
+    assert_eq!(found.len(), faults.len(), "{broken}: {found:#?}");
+    for (found, wanted) in found.iter().zip(faults) {
+        assert!(found.contains(wanted), "{broken}: {found}\nhas no {wanted}");
+    }
+}
+
+/// Adds to the end of [`MAIN`], which has ten lines.
+fn check_added(added: &str, faults: &[&str]) {
+    let found = given(&format!("{MAIN}{added}\n")).faults();
+    assert_eq!(found.len(), faults.len(), "{added}: {found:#?}");
+    for (found, wanted) in found.iter().zip(faults) {
+        assert!(found.contains(wanted), "{added}: {found}\nhas no {wanted}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_said_at_the_first_place() {
+    let found = Given::default().faults();
+    assert_eq!(found, ["p/postern.yaml:1:1: cannot read p/postern.yaml: there is no such file"]);
+    check("routes.yaml", "rotes.yaml", &["p/postern.yaml:10:13: cannot read p/rotes.yaml"]);
+}
+
+#[test]
+fn all_faults_are_said_at_once_in_order() {
+    let main = MAIN
+        .replace("gateway: 127", "gatway: 127")
+        .replace("url: http:", "url: htp:")
+        .replace("upstream: practice", "upstream: practise");
+    assert_eq!(
+        given(&main).faults(),
+        [
+            "p/postern.yaml:1:1: `listen` has no `gateway` — What integrations call: an address, or a list of addresses and of { address, tls }.",
+            "p/postern.yaml:2:3: unknown field `gatway` in `listen` — did you mean `gateway`?",
+            "p/postern.yaml:5:10: `upstreams.practice.url`: expected a url such as http://127.0.0.1:9000, found `htp://127.0.0.1:9000`: the scheme `htp` is unknown — take http or https",
+            "p/postern.yaml:9:15: there is no upstream `practise` — did you mean `practice`?",
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_is_said_at_the_line_of_its_parent() {
+    check("    mount: /v1\n", "", &["postern.yaml:7:3: an API has no `mount`"]);
+    check(
+        "    url: http://127.0.0.1:9000",
+        "    preserve_host: true",
+        &["postern.yaml:4:3: an upstream has no `url`"],
+    );
+    check(
+        "listen:\n  gateway: 127.0.0.1:0\n",
+        "",
+        &["postern.yaml:1:1: the configuration has no `listen`"],
+    );
+    check("127.0.0.1:0", "", &["postern.yaml:2:10: `listen.gateway` has no value"]);
+}
+
+#[test]
+fn listeners_are_addresses_of_their_own() {
+    check(
+        "127.0.0.1:0",
+        "localhost:80",
+        &[
+            "2:12: `listen.gateway`: expected an address such as 127.0.0.1:8080, found `localhost:80` — did you mean 127.0.0.1:80?",
+        ],
+    );
+    check(
+        "127.0.0.1:0",
+        "[127.0.0.1:80, 0.0.0.0:80]",
+        &["0.0.0.0:80 and 127.0.0.1:80 on line 2 are the same place"],
+    );
+    check("127.0.0.1:0", "127.0.0.1:80\n  admin: 127.0.0.1:80", &["3:10: 127.0.0.1:80"]);
+    check("127.0.0.1:0", "127.0.0.1:8081", &["2:12: 127.0.0.1:8081"]);
+    check(
+        "127.0.0.1:0",
+        "127.0.0.1:80\n  tls: { certificate: a.crt }",
+        &["3:3: `tls` has no `private_key`", "cannot read p/a.crt"],
+    );
+    check("127.0.0.1:0", "[]", &["`listen.gateway` is an empty list"]);
+}
+
+#[test]
+fn upstreams_are_held_to_what_can_work() {
+    let url = "url: http://127.0.0.1:9000";
+    check(url, "url: [http://a, https://b]", &["http and https are mixed"]);
+    check(url, "url: [http://a, http://A]", &["twice"]);
+    check(url, "url: http://a\n    tls: { server_name: b }", &["`tls` has no effect"]);
+    check(url, "url: https://a\n    tls: { certificate: routes.yaml }", &["needs both"]);
+    check(
+        url,
+        "url: http://a\n    headers: { X-Postern-Vendor: x }",
+        &["6:16: `X-Postern-Vendor` is written by the gateway itself"],
+    );
+    check(url, "url: http://a\n    headers: { X_A: x }", &["did you mean X-A?"]);
+    check(url, "url: http://a\n    headers: { X-A: x, x-a: y }", &["another spelling"]);
+    check(
+        url,
+        "url: http://a\n    headers: { X-A: \"a\\nb\" }",
+        &["expected the value of a header"],
+    );
+    check(url, "url: http://a\n    connect_timeout: 30 sec", &["did you mean 30s?"]);
+    check(
+        url,
+        "url: http://a\n    connect_timeout: [30s]",
+        &["expected a duration such as 30s, found a list"],
+    );
+    check(url, "url: http://a\n    connect_timeout: 0s", &["out of range"]);
+    check(
+        url,
+        "url: http://a\n    preserve_host: yes",
+        &["expected true or false, found `yes` — write true"],
+    );
+    check(url, "url: http://a\n    health: { path: health }", &["such as /health"]);
+}
+
+#[test]
+fn limits_and_timers_have_bounds() {
+    for (field, fault) in [
+        ("workers: 0", "out of range"),
+        ("workers: -1", "it is negative"),
+        ("workers: \"4\"", "leave the quotes out"),
+        ("workers: atuo", "expected auto, or a whole number"),
+        ("max_connections: 08", "did you mean 8?"),
+        ("max_connections: 99999999999999999999", "too large"),
+        ("max_connections: .nan", "expected a whole number"),
+        ("max_body: 10MB", "did you mean 10MiB?"),
+        ("max_body: 0", "out of range"),
+        ("drain: 5 minutes", "did you mean 5m?"),
+        ("drain: 400000d", "out of range"),
+        ("min_body_rate: 1KiB", "did you mean 1KiB/s?"),
+        ("http2: { max_streams: 4294967296 }", "out of range"),
+        ("trusted_proxies: [10.0.0.1/8]", "did you mean 10.0.0.0/8?"),
+        ("cors: { origins: [\"*\"] }", "every website"),
+        ("max_staleness: 60s", "`proxy.max_staleness` is not available yet"),
+        ("idle_timeout: on", "expected a duration"),
+        ("bogus: 1", "known are workers"),
+    ] {
+        check_added(&format!("proxy:\n  {field}"), &[fault]);
+    }
+    check_added("proxy: [1]", &["11:8: `proxy`: expected a mapping, found a list"]);
+    check_added("proxy:", &["`proxy` has no value"]);
+}
+
+#[test]
+fn what_comes_later_is_refused_and_its_value_judged() {
+    check_added("store: embedded:./data", &["11:1: `store` is not available yet"]);
+    check_added(
+        "regions: { au: { hosts: [a.b], upstream: practice } }",
+        &["`regions` is not available yet"],
+    );
+    check_added(
+        "limits:\n  key: { rate: 600/min, burst: 100 }",
+        &["12:3: `limits.key` is not available yet"],
+    );
+    check_added(
+        "limits:\n  key: { rate: 600/minute }",
+        &["`limits.key` is not", "did you mean 600/min?"],
+    );
+    check_added("limits: {}", &["`limits` is not available yet"]);
+    check_added(
+        "keys: { default_access: none, max_age: off }",
+        &["`keys.default_access` is", "`keys.max_age` is"],
+    );
+    check_added(
+        "log: { sync: 100ms, query: off }",
+        &["`log.sync`", "`log.query` is not", "write false"],
+    );
+    check_added(
+        "credentials: { schemes: [headers, bearer] }",
+        &["`bearer` for `credentials.schemes` is not available yet"],
+    );
+    check_added(
+        "credentials: { vendor_key: off }",
+        &["`off` for `credentials.vendor_key` is not available yet"],
+    );
+    check_added("credentials: { vendor_key: of }", &["did you mean `off`?"]);
+    check_added(
+        "credentials: { token_ttl: 1h }",
+        &["`credentials.token_ttl` is not available yet"],
+    );
+}
+
+#[test]
+fn key_headers_have_no_other_meaning() {
+    for name in
+        ["Authorization", "Host", "Content-Length", "Cookie", "X-Forwarded-For", "X-Postern-Vendor"]
+    {
+        check_added(
+            &format!("credentials: {{ vendor_header: {name} }}"),
+            &["a meaning of its own"],
+        );
+    }
+    check_added("credentials: { vendor_header: X_Key }", &["did you mean X-Key?"]);
+    check_added("credentials: { vendor_header: x-subscriber-key }", &["the same header"]);
+}
+
+#[test]
+fn static_keys_name_what_exists_and_are_never_shown() {
+    let vendor = "{ kind: vendor, vendor: acme, key: hunter22 }";
+    let subscriber = "{ kind: subscriber, id: k, practice: p, owner: o, api: standard, permissions: { patient: read }, key: hunter33 }";
+    let check_keys = |keys: &str, faults: &[&str]| {
+        check_added(&format!("static_keys: [{keys}]"), faults);
+        assert!(
+            !given(&format!("{MAIN}static_keys: [{keys}]\n")).faults().concat().contains("hunter")
+        );
+    };
+    check_keys(&format!("{vendor}, {vendor}"), &["the same `key` stands on line 11"]);
+    check_keys(&subscriber.replace("standard", "standart"), &["did you mean `standard`?"]);
+    check_keys(
+        &subscriber.replace("patient", "patients"),
+        &["there is no category or scope `patients` — did you mean `patient`?"],
+    );
+    check_keys(
+        &subscriber.replace("patient: read", "patient: all"),
+        &["one of none, read, write, write-only"],
+    );
+    check_keys(
+        &subscriber.replace("id: k,", "vendor: acme, id: k,"),
+        &["there is no vendor with a key `acme`"],
+    );
+    check_keys(&subscriber.replace("id: k,", ""), &["a subscriber key has no `id`"]);
+    check_keys(
+        &vendor.replace("vendor: acme,", "vendor: acme, id: x,"),
+        &["`id` is not for a vendor key"],
+    );
+    check_keys(&vendor.replace("hunter22", "\"hunter 22\""), &["expected a key"]);
+    check_keys("{ kind: practice, key: hunter22 }", &["one of vendor, subscriber"]);
+}
+
+#[test]
+fn secrets_are_put_in_and_never_said() {
+    let header =
+        |value: &str| MAIN.replace("9000", &format!("9000\n    headers: {{ X-A: {value} }}"));
+    let faults =
+        |value: &str| given(&header(value)).env("SET", "hunter22\nx").env("EMPTY", "").faults();
+    assert_eq!(faults("\"${env:UNSET}\"").len(), 1);
+    assert!(
+        faults("\"a ${env:UNSET}\"")[0]
+            .starts_with("p/postern.yaml:6:24: the environment variable `UNSET` is not set")
+    );
+    assert!(faults("\"${env:EMPTY}\"")[0].contains("is empty"));
+    assert!(faults("\"${file:none}\"")[0].contains("6:22: cannot read p/none"));
+    assert!(faults("\"${var:X}\"")[0].contains("names neither"));
+    assert!(faults("\"${env:X\"")[0].contains("not closed"));
+    assert!(faults("${env:X}")[0].contains("into double quotes"));
+    let said = faults("\"${env:SET}\"");
+    assert!(said.len() == 1 && !said[0].contains("hunter22"), "{said:?}");
+    let upstream = given(&MAIN.replace("upstream: practice", "upstream: \"${env:SET}\""))
+        .env("SET", "hunter22")
+        .faults();
+    assert!(upstream.len() == 1 && !upstream[0].contains("hunter22"), "{upstream:?}");
+    let mount = given(&MAIN.replace("mount: /v1", "mount: \"${env:SET}\""))
+        .env("SET", "/hunter22")
+        .faults();
+    assert!(!mount.is_empty() && !mount.concat().contains("hunter22"), "{mount:?}");
+}
+
+#[test]
+fn a_value_that_was_put_in_is_text_and_nothing_else() {
+    let main = MAIN.replace("127.0.0.1:9000", "${env:HOST}");
+    let host = |value: &str| given(&main).env("HOST", value).load();
+    assert_eq!(
+        host("practice.internal").unwrap().upstreams[0].endpoints[0].host,
+        "practice.internal"
+    );
+    assert!(host("a\n    preserve_host: true").is_err());
+    assert!(host("${env:HOST}").is_err());
+}
+
+#[test]
+fn mounts_do_not_overlap() {
+    for (mount, fault) in [
+        ("/v1", "overlap"),
+        ("/v1/fhir", "overlap"),
+        ("/", "overlap"),
+        ("/v2/", "did you mean /v2?"),
+    ] {
+        let added =
+            format!("  other: {{ mount: {mount}, upstream: practice, routes: other.yaml }}\n");
+        let routes = ROUTES.replace("/v1/", &format!("{}/other/", mount.trim_end_matches('/')));
+        let found = given(&format!("{MAIN}{added}")).file("p/other.yaml", routes).faults();
+        assert!(
+            found.len() == 1 && found[0].contains("11:19: ") && found[0].contains(fault),
+            "{mount}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_faulty_template_is_said_in_the_template() {
+    let main = format!("{MAIN}errors: e.json\n");
+    let found = given(&main).file("p/e.json", "{\n  \"a\": \"{{cod}}\"\n}").faults();
+    assert_eq!(found, ["p/e.json:2:9: unknown placeholder `cod` — did you mean `code`?"]);
+    assert!(
+        given(&main).file("p/e.json", "{").faults()[0]
+            .starts_with("p/e.json:1:1: the template is not JSON")
+    );
+    check_added("errors: probelm", &["did you mean `problem`?"]);
+}
