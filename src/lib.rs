@@ -5,9 +5,12 @@
 //! - [`model`]: values and their laws.
 //! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
+//! - [`telemetry`]: logging, metrics, readiness.
 
 pub mod model;
 
 pub mod policy;
 
 pub mod config;
+
+pub mod telemetry;

@@ -1,0 +1,242 @@
+//! Every metric of the process, and the only file with metric names.
+//!
+//! Each worker writes its own [`WorkerCells`]; they are summed when somebody reads. All label sets are bounded: statuses,
+//! decisions and codes come from fixed lists, endpoints from the configuration.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::readiness::HealthSource;
+
+mod cells;
+
+pub use cells::WorkerCells;
+
+/// How an attempt to take a new configuration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    Applied,
+    Rejected,
+}
+
+impl ReloadOutcome {
+    const ALL: [Self; 2] = [Self::Applied, Self::Rejected];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// What is counted of one process.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// Guards the list alone, held for a push or a copy: workers write to their cells without it.
+    workers: Mutex<Vec<Arc<WorkerCells>>>,
+    reloads: [AtomicU64; ReloadOutcome::ALL.len()],
+    generation: AtomicU64,
+    started: AtomicU64,
+    upstreams: Mutex<Option<HealthSource>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// The content type of [`Metrics::render`].
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// The cells of one more worker.
+    pub fn worker(&self) -> Arc<WorkerCells> {
+        let cells = Arc::new(WorkerCells::default());
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&cells));
+        cells
+    }
+
+    pub fn reload(&self, outcome: ReloadOutcome) {
+        if let Some(cell) = self.0.reloads.get(outcome as usize) {
+            cell.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The configuration that runs, counted from 1.
+    pub fn generation(&self, generation: u64) {
+        self.0.generation.store(generation, Ordering::Relaxed);
+    }
+
+    pub fn started(&self, at: SystemTime) {
+        let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.0.started.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Where the health of the upstreams is asked at each reading.
+    pub fn upstreams(&self, source: HealthSource) {
+        *self.0.upstreams.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// The OpenMetrics text of everything, which Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut registry = Registry::with_prefix("postern");
+        registry.register_collector(Box::new(self.clone()));
+        let mut text = String::with_capacity(4096);
+        // Writing to a String cannot fail; a collector that did would leave a text without its `# EOF`.
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+            tracing::error!(%error, "the metrics could not be written");
+        }
+        text
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        encode_traffic(&mut encoder, &cells::Totals::of(&workers))?;
+        self.encode_process(&mut encoder)
+    }
+}
+
+impl Metrics {
+    fn encode_process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Attempts to take a new configuration, by outcome";
+        let mut reloads =
+            encoder.encode_descriptor("config_reloads", help, None, MetricType::Counter)?;
+        for (outcome, cell) in ReloadOutcome::ALL.iter().zip(&self.0.reloads) {
+            let labels = [("outcome", outcome.name())];
+            count(reloads.encode_family(&labels)?, cell.load(Ordering::Relaxed))?;
+        }
+
+        let help = "The configuration that runs, counted from 1";
+        let generation = self.0.generation.load(Ordering::Relaxed);
+        gauge(
+            encoder.encode_descriptor("config_generation", help, None, MetricType::Gauge)?,
+            generation,
+        )?;
+
+        let help = "Whether an upstream endpoint is taken for healthy";
+        let mut health =
+            encoder.encode_descriptor("upstream_healthy", help, None, MetricType::Gauge)?;
+        let source = self.0.upstreams.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for endpoint in source.map(|ask| ask()).unwrap_or_default() {
+            let labels = [("upstream", endpoint.upstream), ("endpoint", endpoint.url)];
+            gauge(health.encode_family(&labels)?, u64::from(endpoint.healthy))?;
+        }
+
+        let help = "When the process started, as a Unix time";
+        let started = self.0.started.load(Ordering::Relaxed);
+        let unit = Unit::Seconds;
+        let gauge_of_start =
+            encoder.encode_descriptor("start_time", help, Some(&unit), MetricType::Gauge)?;
+        gauge(gauge_of_start, started)?;
+
+        let help = "The version that runs";
+        let mut build = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
+        gauge(build.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?, 1)
+    }
+}
+
+fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, totals: &cells::Totals) -> fmt::Result {
+    let help = "Requests answered, by decision and status";
+    let mut requests = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for (decision, status, answered) in totals.requests() {
+        let labels = [("decision", decision), ("status", status.as_str())];
+        count(requests.encode_family(&labels)?, answered)?;
+    }
+
+    let help = "Requests that ended in an error of the gateway's own, by its code";
+    let mut refusals = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+    for (code, refused) in totals.refusals() {
+        count(refusals.encode_family(&[("code", code)])?, refused)?;
+    }
+
+    let help = "Connections of callers that are open";
+    let open = totals.connections_opened.saturating_sub(totals.connections_closed);
+    gauge(encoder.encode_descriptor("connections_open", help, None, MetricType::Gauge)?, open)?;
+
+    let help = "Connections of callers that were opened";
+    let opened = encoder.encode_descriptor("connections", help, None, MetricType::Counter)?;
+    count(opened, totals.connections_opened)
+}
+
+fn count(encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder)
+}
+
+fn gauge(encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::readiness::EndpointHealth;
+
+    #[test]
+    fn cells_of_all_workers_are_summed() {
+        let metrics = Metrics::default();
+        let (first, second) = (metrics.worker(), metrics.worker());
+        first.connection_opened();
+        second.connection_opened();
+        second.connection_closed();
+        first.request(200, "");
+        second.request(200, "");
+        second.request(403, "permission_denied");
+        second.request(502, "upstream_unreachable");
+        let text = metrics.render();
+        for line in [
+            r#"postern_requests_total{decision="allow",status="200"} 2"#,
+            r#"postern_requests_total{decision="deny",status="403"} 1"#,
+            r#"postern_requests_total{decision="allow",status="502"} 1"#,
+            r#"postern_refusals_total{code="permission_denied"} 1"#,
+            r#"postern_refusals_total{code="upstream_unreachable"} 1"#,
+            r#"postern_refusals_total{code="route_unmapped"} 0"#,
+            "postern_connections_total 2",
+            "postern_connections_open 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn reloads_and_upstreams_are_told() {
+        let metrics = Metrics::default();
+        metrics.generation(3);
+        metrics.reload(ReloadOutcome::Applied);
+        metrics.reload(ReloadOutcome::Rejected);
+        metrics.reload(ReloadOutcome::Rejected);
+        metrics.upstreams(Arc::new(|| {
+            vec![EndpointHealth {
+                upstream: "practice".into(),
+                url: "http://127.0.0.1:9000".into(),
+                healthy: false,
+            }]
+        }));
+        let text = metrics.render();
+        for line in [
+            r#"postern_config_reloads_total{outcome="applied"} 1"#,
+            r#"postern_config_reloads_total{outcome="rejected"} 2"#,
+            "postern_config_generation 3",
+            r#"postern_upstream_healthy{upstream="practice",endpoint="http://127.0.0.1:9000"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+    }
+}
