@@ -6,6 +6,7 @@
 //! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
 //! - [`telemetry`]: logging, metrics, readiness.
+//! - [`auth`]: who is calling, from the credentials of a request.
 
 pub mod model;
 
@@ -14,3 +15,5 @@ pub mod policy;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod auth;
