@@ -7,6 +7,7 @@
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
 //! - [`telemetry`]: logging, metrics, readiness.
 //! - [`auth`]: who is calling, from the credentials of a request.
+//! - [`proxy`]: the data plane, a thread a core.
 
 pub mod model;
 
@@ -17,3 +18,5 @@ pub mod config;
 pub mod telemetry;
 
 pub mod auth;
+
+pub mod proxy;

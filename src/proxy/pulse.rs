@@ -1,0 +1,270 @@
+//! What one connection is doing and since when: written by its wire and its requests, read by its watchdog.
+//!
+//! Everything is atomic only because a connection that turns into a tunnel must be `Send` for hyper; one thread alone
+//! touches it. Times are milliseconds since the connection was opened, never zero, so that zero can mean "not now".
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Proxy;
+use crate::proxy::guard::Flaw;
+
+/// The timers of a connection, as they were configured when it was opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timers {
+    pub(crate) header: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) write: Duration,
+}
+
+impl Timers {
+    pub(crate) fn of(proxy: &Proxy) -> Self {
+        Self { header: proxy.header_timeout, idle: proxy.idle_timeout, write: proxy.write_timeout }
+    }
+
+    /// No timer can begin and run out between two looks this far apart.
+    fn shortest(&self) -> Duration {
+        self.header.min(self.idle).min(self.write)
+    }
+}
+
+/// Whether a head that is still arriving counts while other requests are being answered: under HTTP/1 hyper does not
+/// read on then, so the wait is ours and not the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Http1,
+    Http2,
+}
+
+/// What the watchdog finds when it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing; look again at this time.
+    Later(Instant),
+    /// A head began and did not end in time.
+    HeadTooSlow,
+    /// Nothing was asked for too long, or nothing at all.
+    Idle,
+    /// The caller does not read what was written.
+    Stalled,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    opened: Instant,
+    head_since: AtomicU64,
+    quiet_since: AtomicU64,
+    stalled_since: AtomicU64,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    progress: AtomicU64,
+    /// The first head that is not strict, by its position among the heads of the connection.
+    flaw: OnceLock<(u64, Flaw)>,
+    tunnel: AtomicBool,
+    linger: AtomicBool,
+}
+
+impl Pulse {
+    pub(crate) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            head_since: AtomicU64::new(0),
+            quiet_since: AtomicU64::new(1),
+            stalled_since: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            flaw: OnceLock::new(),
+            tunnel: AtomicBool::new(false),
+            linger: AtomicBool::new(false),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn instant(&self, mark: u64, after: Duration) -> Instant {
+        self.opened + Duration::from_millis(mark) + after
+    }
+
+    /// The wire says whether it stands within a head.
+    pub(crate) fn head(&self, arriving: bool) {
+        if !arriving {
+            self.head_since.store(0, Ordering::Relaxed);
+        } else if self.head_since.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// The wire says whether a write is waiting for the caller.
+    pub(crate) fn writing(&self, stalled: bool) {
+        if !stalled {
+            self.stalled_since.store(0, Ordering::Relaxed);
+        } else if self.stalled_since.load(Ordering::Relaxed) == 0 {
+            self.stalled_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// A request begins; its position among the requests of the connection.
+    pub(crate) fn begin(&self) -> u64 {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The answer to a request has ended.
+    pub(crate) fn end(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.quiet_since.store(self.now(), Ordering::Relaxed);
+        }
+        self.advance();
+    }
+
+    /// A part of an answer was handed over.
+    pub(crate) fn advance(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_flaw(&self, request: u64, flaw: Flaw) {
+        self.flaw.get_or_init(|| (request, flaw));
+    }
+
+    /// What the wire had to say against the head of this request.
+    pub(crate) fn flaw(&self, request: u64) -> Option<Flaw> {
+        self.flaw.get().filter(|(at, _)| *at == request).map(|(_, flaw)| *flaw)
+    }
+
+    /// The connection carries another protocol from here on.
+    pub(crate) fn set_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a refused body may still come: read them away before closing, or the answer is lost to a reset.
+    pub(crate) fn set_linger(&self) {
+        self.linger.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lingers(&self) -> bool {
+        self.linger.load(Ordering::Relaxed)
+    }
+
+    /// Since when a connection that was of use waits for its next request; None while it works.
+    pub(crate) fn kept_alive_since(&self) -> Option<Instant> {
+        let waits = self.in_flight.load(Ordering::Relaxed) == 0
+            && self.requests.load(Ordering::Relaxed) > 0
+            && self.head_since.load(Ordering::Relaxed) == 0;
+        waits.then(|| self.instant(self.quiet_since.load(Ordering::Relaxed), Duration::ZERO))
+    }
+
+    /// What has run out at `now`.
+    pub(crate) fn due(&self, timers: &Timers, wire: Wire, now: Instant) -> Due {
+        let mut next = now + timers.shortest();
+        let mut out = |at: Instant| {
+            next = next.min(at);
+            at <= now
+        };
+        let stalled = self.stalled_since.load(Ordering::Relaxed);
+        if stalled != 0 && out(self.instant(stalled, timers.write)) {
+            return Due::Stalled;
+        }
+        let busy = self.in_flight.load(Ordering::Relaxed) > 0;
+        let quiet = self.quiet_since.load(Ordering::Relaxed);
+        let head = self.head_since.load(Ordering::Relaxed);
+        if head != 0 && (!busy || wire == Wire::Http2) {
+            let since = if wire == Wire::Http1 { head.max(quiet) } else { head };
+            if out(self.instant(since, timers.header)) {
+                return Due::HeadTooSlow;
+            }
+        } else if !busy {
+            let unused = self.requests.load(Ordering::Relaxed) == 0;
+            let limit = if unused { timers.header } else { timers.idle };
+            if out(self.instant(quiet, limit)) {
+                return Due::Idle;
+            }
+        }
+        Due::Later(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMERS: Timers = Timers {
+        header: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        write: Duration::from_secs(30),
+    };
+
+    fn after(pulse: &Pulse, seconds: u64) -> Instant {
+        pulse.opened + Duration::from_secs(seconds) + Duration::from_millis(2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_has_the_time_of_a_head() {
+        let pulse = Pulse::new();
+        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 9)), Due::Later(_)));
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Due::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_timed_as_a_whole() {
+        let pulse = Pulse::new();
+        pulse.head(true);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        pulse.head(true);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Due::HeadTooSlow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_behind_a_running_answer_is_timed_from_its_end_under_http1() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        pulse.head(true);
+        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 50)), Due::Later(_)));
+        assert_eq!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 50)), Due::HeadTooSlow);
+        tokio::time::advance(Duration::from_secs(50)).await;
+        pulse.end();
+        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 59)), Due::Later(_)));
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 60)), Due::HeadTooSlow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_counts_from_the_end_of_the_last_answer() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        tokio::time::advance(Duration::from_secs(100)).await;
+        pulse.end();
+        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 159)), Due::Later(_)));
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 160)), Due::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_moves_is_not_stalled() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        pulse.writing(true);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 30)), Due::Stalled);
+        pulse.writing(false);
+        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 300)), Due::Later(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_look_is_never_later_than_any_timer_can_run_out() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        let now = Instant::now();
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, now), Due::Later(now + TIMERS.header));
+    }
+}
