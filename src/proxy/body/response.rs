@@ -1,0 +1,205 @@
+//! What is sent to the caller: bytes of our own, or an upstream's body as it comes.
+//!
+//! Nothing is buffered: the caller's pace is the upstream's pace. An answer that breaks off, or is silent for longer than
+//! `response_timeout`, ends in an error, so that the caller's connection is aborted and a part is never taken for the whole.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::proxy::upstream::pool::{Carrier, Lane};
+
+/// Trailers are dropped. While an upstream's body is running it holds its connection; at its end the connection goes
+/// back to the pool; dropped before its end, the connection is closed.
+#[derive(Debug)]
+pub enum ResponseBody {
+    Own(Full<Bytes>),
+    Upstream(UpstreamBody),
+}
+
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    /// Taken from the upstream, and not yet by the caller.
+    ahead: Option<Bytes>,
+    lease: Option<Lease>,
+    patience: Duration,
+    passed: u64,
+}
+
+/// A connection in use, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) lane: Rc<Lane>,
+    pub(crate) endpoint: usize,
+    pub(crate) carrier: Carrier,
+}
+
+/// Why an upstream's body ended before its end: the caller's connection is aborted then.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream's answer broke off")]
+pub struct BrokenOff;
+
+impl ResponseBody {
+    pub fn empty() -> Self {
+        Self::Own(Full::default())
+    }
+}
+
+impl Lease {
+    pub(crate) fn end(self) {
+        self.lane.take_back(self.endpoint, self.carrier);
+    }
+
+    fn heard(&mut self, patience: Duration) {
+        match &mut self.carrier {
+            Carrier::Whole(connection) => connection.heard(patience),
+            Carrier::Shared(stream) => stream.heard(patience),
+        }
+    }
+
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.carrier {
+            Carrier::Whole(connection) => connection.poll_silence(cx),
+            Carrier::Shared(stream) => stream.poll_silence(cx),
+        }
+    }
+}
+
+impl UpstreamBody {
+    pub(crate) fn new(incoming: Incoming, mut lease: Lease, patience: Duration) -> Self {
+        lease.heard(patience);
+        Self { incoming, ahead: None, lease: Some(lease), patience, passed: 0 }
+    }
+
+    /// How many bytes the caller's side has taken.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Takes the first bytes without waiting; true once they are all there are and the connection is free again.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenOff>> {
+        if self.ahead.is_some() || self.lease.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_data(cx).map(|data| {
+            self.ahead = data.transpose()?;
+            Ok(())
+        })
+    }
+
+    /// The whole body, if all of it has come already.
+    pub(crate) fn into_whole(self) -> Result<Bytes, Self> {
+        if self.lease.is_some() { Err(self) } else { Ok(self.ahead.unwrap_or_default()) }
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        loop {
+            let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
+            match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    lease.heard(self.patience);
+                    if self.incoming.is_end_stream() {
+                        self.finish();
+                    }
+                    return Poll::Ready(Some(Ok(data)));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "upstream answer broke off");
+                    return self.break_off();
+                }
+                Poll::Ready(None) => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending if lease.poll_silence(cx).is_ready() => {
+                    tracing::debug!("upstream answer fell silent");
+                    return self.break_off();
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.end();
+        }
+    }
+
+    fn break_off(&mut self) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.lease = None;
+        Poll::Ready(Some(Err(BrokenOff)))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let this = self.get_mut();
+        let data = match this.ahead.take() {
+            Some(data) => Some(Ok(data)),
+            None => std::task::ready!(this.poll_data(cx)),
+        };
+        if let Some(Ok(data)) = &data {
+            this.passed = this.passed.saturating_add(data.len() as u64);
+        }
+        Poll::Ready(data.map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_none() && self.lease.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.as_ref().map_or(0, |data| data.len() as u64);
+        let rest = self.incoming.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
+        }
+        hint
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
+}

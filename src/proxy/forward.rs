@@ -1,0 +1,198 @@
+//! A judged request on its way to the upstream, and the answer on its way back.
+//!
+//! The request is rebuilt from what was judged; it goes to a healthy endpoint; it is tried a second time only where
+//! nothing of it was sent, or where it may be done twice, has no body, and no byte of an answer came. Every wait has an
+//! end, and whatever is dropped on the way closes the upstream connection that carried it.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, Version};
+use hyper::body::Incoming;
+
+use crate::config::Config;
+use crate::model::{Caller, Method, Refusal, RequestId, TraceParent};
+use crate::policy::{Admission, Target};
+use crate::proxy::body::response::Lease;
+use crate::proxy::body::{RequestBody, ResponseBody};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::upstream::connection::Unanswered;
+use crate::proxy::upstream::outgoing::Outgoing;
+use crate::proxy::upstream::pool::{Carrier, Freshness, Lane, bit};
+use crate::proxy::upstream::{Peer, Pools, Shared};
+use crate::proxy::worker::Worker;
+
+pub(crate) mod answer;
+pub(crate) mod names;
+pub(crate) mod order;
+pub(crate) mod rewrite;
+
+use order::{Addressee, Order, forwarded_target};
+use rewrite::Public;
+
+pub use crate::proxy::websocket::websocket;
+
+/// The facts of a request that may pass.
+#[derive(Debug)]
+pub struct Passage<'r> {
+    pub method: Method,
+    pub target: &'r Target<'r>,
+    pub admission: &'r Admission<'r>,
+    pub caller: Option<&'r Caller>,
+    pub request_id: RequestId,
+    pub trace: TraceParent,
+    /// The caller's address, X-Forwarded-For of trusted proxies followed.
+    pub client: IpAddr,
+    pub https: bool,
+    /// The valid Host or :authority of the request.
+    pub host: &'r str,
+}
+
+/// `parts` is only read: the upstream request is rebuilt header by header, so that a retry can be built again.
+/// The answer carries X-Request-Id and Cache-Control already.
+pub async fn forward(
+    worker: &Worker,
+    snapshot: &Arc<Snapshot>,
+    passage: &Passage<'_>,
+    parts: &Parts,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let (shared, order) = place_order(snapshot, passage, parts)?;
+    let fault = body.fault();
+    let delivered =
+        deliver(&worker.pools, shared, &order, parts, Outgoing::from_caller(body)).await;
+    // A body that broke ends the exchange with the upstream, too; the caller is told of its own fault.
+    delivered.map_err(|refusal| fault.get().map_or(refusal, |fault| fault.refusal()))
+}
+
+/// What is asked of which upstream.
+pub(crate) fn place_order<'r>(
+    snapshot: &'r Snapshot,
+    passage: &'r Passage<'r>,
+    parts: &Parts,
+) -> Result<(&'r Arc<Shared>, Order<'r>), Refusal> {
+    let config: &Config = &snapshot.config;
+    let api = config.apis.get(passage.admission.rule.api.0).ok_or(Refusal::RouteUnmapped)?;
+    let shared = snapshot.upstreams.get(api.upstream.0).ok_or(Refusal::UpstreamUnreachable)?;
+    let stripped = api.strip_mount.then_some(api.mount.as_str());
+    let needs = passage.admission.needs.iter();
+    let order = Order {
+        method: passage.method,
+        target: forwarded_target(passage.target.as_str(), &parts.uri, stripped)?,
+        stripped,
+        caller: passage.caller,
+        scopes: needs.map(|need| (config.policy.catalogue.name(need.scope), need.access)).collect(),
+        request_id: passage.request_id,
+        trace: passage.trace,
+        client: passage.client,
+        https: passage.https,
+        host: passage.host,
+        credentials: &config.credentials,
+    };
+    Ok((shared, order))
+}
+
+impl Order<'_> {
+    pub(crate) fn public<'a>(&'a self, shared: &'a Shared) -> Public<'a> {
+        Public {
+            https: self.https,
+            host: self.host,
+            stripped: self.stripped,
+            endpoints: &shared.spec.endpoints,
+        }
+    }
+}
+
+pub(crate) async fn deliver(
+    pools: &Pools,
+    shared: &Arc<Shared>,
+    order: &Order<'_>,
+    parts: &Parts,
+    body: Outgoing,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let lane = pools.lane(shared);
+    let (response, lease) = exchange(&lane, shared, order, parts, body).await?;
+    // An upgrade that nobody asked for: what follows on that connection is no answer.
+    if response.status().is_informational() {
+        return Err(Refusal::UpstreamProtocolError);
+    }
+    let (mut head, incoming) = response.into_parts();
+    answer::tidy(&mut head, order.public(shared), order.request_id)?;
+    let body = answer::settle(incoming, lease, shared.spec.response_timeout).await?;
+    Ok(Response::from_parts(head, body))
+}
+
+/// Endpoints that cannot be reached are passed over, each once; what was sent is sent again once at most.
+async fn exchange(
+    lane: &Rc<Lane>,
+    shared: &Arc<Shared>,
+    order: &Order<'_>,
+    parts: &Parts,
+    mut body: Outgoing,
+) -> Result<(Response<Incoming>, Lease), Refusal> {
+    let repeatable = order.method.is_idempotent() && body.is_empty();
+    let (mut unreached, mut again) = (0, false);
+    let mut freshness = Freshness::Any;
+    while let Some(endpoint) = lane.choose(&shared.peers, unreached) {
+        let Some((station, peer)) = lane.station(endpoint).zip(shared.peers.get(endpoint)) else {
+            break;
+        };
+        let Ok((mut carrier, kept)) = station.carrier(lane, shared, peer, freshness).await else {
+            peer.health.failed();
+            unreached |= bit(endpoint);
+            continue;
+        };
+        let host = station.host.as_ref().ok_or(Refusal::UpstreamUnreachable)?;
+        let to = addressee(lane, shared, peer, host, &carrier);
+        let request = order
+            .request(parts, to, body)
+            .map_err(|_| Refusal::MalformedRequest("a header cannot be forwarded"))?;
+        let failure = match carrier.exchange(request, shared.spec.response_timeout).await {
+            Ok(response) => {
+                peer.health.fared_well();
+                return Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier }));
+            }
+            Err(failure) => failure,
+        };
+        // A kept connection may have been closing just then, which says nothing of the endpoint.
+        if !kept && !matches!(failure, Unanswered::Late) {
+            peer.health.failed();
+        }
+        body = match failure {
+            Unanswered::Unsent(body) if !again => body,
+            Unanswered::Silent if repeatable && !again => Outgoing::empty(),
+            Unanswered::Late => return Err(Refusal::UpstreamTimeout),
+            Unanswered::Unsent(_) | Unanswered::Silent | Unanswered::Garbled => {
+                return Err(Refusal::UpstreamProtocolError);
+            }
+        };
+        again = true;
+        freshness = Freshness::New;
+    }
+    Err(Refusal::UpstreamUnreachable)
+}
+
+pub(crate) fn addressee<'a>(
+    lane: &'a Lane,
+    shared: &'a Shared,
+    peer: &'a Peer,
+    host: &'a HeaderValue,
+    carrier: &Carrier,
+) -> Addressee<'a> {
+    Addressee {
+        host,
+        authority: &peer.authority,
+        https: peer.endpoint.https,
+        preserve_host: shared.spec.preserve_host,
+        headers: &lane.headers,
+        version: match carrier {
+            Carrier::Whole(_) => Version::HTTP_11,
+            Carrier::Shared(_) => Version::HTTP_2,
+        },
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,264 @@
+//! The kept-alive connections of one worker: no locks, because nothing of it leaves the worker's thread.
+//!
+//! HTTP/1.1 connections are kept last in, first out, so that the busy few stay warm and the rest age out. One comes back
+//! only when it is idle in both directions, and is taken only if it still is. HTTP/2 connections are shared.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak as LocalWeak};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::proxy::upstream::connect::{Offer, Unreached, connect};
+use crate::proxy::upstream::connection::{Connection, Unanswered};
+use crate::proxy::upstream::multiplex::{Multiplexed, Stream};
+use crate::proxy::upstream::outgoing::Outgoing;
+use crate::proxy::upstream::{Peer, Shared};
+
+/// Shorter than what most servers keep a connection open for, so that a request seldom meets one that is just closing.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+const MAX_IDLE: usize = 256;
+
+/// The kept-alive connections of one worker, by upstream.
+#[derive(Debug, Default)]
+pub struct Pools {
+    lanes: RefCell<Vec<Rc<Lane>>>,
+}
+
+/// One upstream as one worker reaches it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    shared: Weak<Shared>,
+    turn: Cell<usize>,
+    /// What the gateway itself presents, in copies of this worker's own.
+    pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
+    stations: Box<[Station]>,
+    sweeping: Cell<bool>,
+}
+
+/// One endpoint as one worker reaches it.
+#[derive(Debug)]
+pub(crate) struct Station {
+    pub(crate) host: Option<HeaderValue>,
+    idle: RefCell<VecDeque<(Connection, Instant)>>,
+    multiplexed: RefCell<Vec<Multiplexed>>,
+    /// One https connection at a time is made while the endpoint may speak HTTP/2, so that all can share it.
+    gate: Semaphore,
+    speaks_http1: Cell<bool>,
+}
+
+/// What carries one request and its answer.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Whole(Connection),
+    Shared(Stream),
+}
+
+/// Whether a kept-alive connection may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Any,
+    New,
+}
+
+impl Pools {
+    /// The lane to an upstream; lanes to upstreams that no snapshot holds any more are let go.
+    pub(crate) fn lane(&self, shared: &Arc<Shared>) -> Rc<Lane> {
+        let wanted = Arc::as_ptr(shared);
+        let known = self.lanes.borrow().iter().find(|lane| lane.shared.as_ptr() == wanted).cloned();
+        known.unwrap_or_else(|| {
+            let lane = Rc::new(Lane::new(shared));
+            let mut lanes = self.lanes.borrow_mut();
+            lanes.retain(|lane| lane.shared.strong_count() > 0);
+            lanes.push(Rc::clone(&lane));
+            lane
+        })
+    }
+}
+
+impl Lane {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let own = |value: &HeaderValue| {
+            let mut copy = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            copy.set_sensitive(value.is_sensitive());
+            Some(copy)
+        };
+        let headers = shared.spec.headers.iter();
+        Self {
+            shared: Arc::downgrade(shared),
+            turn: Cell::new(fastrand::usize(..)),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.clone(), own(value)?)))
+                .collect(),
+            stations: shared.peers.iter().map(Station::new).collect(),
+            sweeping: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn station(&self, index: usize) -> Option<&Station> {
+        self.stations.get(index)
+    }
+
+    /// The next endpoint in turn that is healthy and not among `tried`; if none is, the next that was not tried.
+    pub(crate) fn choose(&self, peers: &[Peer], tried: u64) -> Option<usize> {
+        if peers.len() <= 1 {
+            return (tried == 0 && !peers.is_empty()).then_some(0);
+        }
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let untried = || {
+            (0..peers.len())
+                .map(move |step| turn.wrapping_add(step) % peers.len())
+                .filter(move |index| tried & bit(*index) == 0)
+        };
+        let healthy = |index: &usize| peers.get(*index).is_some_and(|peer| peer.health.admits());
+        untried().find(healthy).or_else(|| untried().next())
+    }
+
+    /// Gives a connection back after its answer has ended; one that is not idle is closed instead.
+    pub(crate) fn take_back(self: &Rc<Self>, index: usize, carrier: Carrier) {
+        let (Carrier::Whole(connection), Some(station)) = (carrier, self.station(index)) else {
+            return;
+        };
+        if !connection.is_idle() {
+            return;
+        }
+        let mut idle = station.idle.borrow_mut();
+        if idle.len() < MAX_IDLE {
+            idle.push_back((connection, Instant::now()));
+        }
+        drop(idle);
+        self.sweep_later();
+    }
+
+    fn sweep_later(self: &Rc<Self>) {
+        if !self.sweeping.replace(true) {
+            spawn_local(sweep(Rc::downgrade(self)));
+        }
+    }
+}
+
+/// The bit of an endpoint in a set of those tried; beyond 64 endpoints, two may share one.
+pub(crate) fn bit(index: usize) -> u64 {
+    1 << (index % 64)
+}
+
+impl Station {
+    fn new(peer: &Peer) -> Self {
+        Self {
+            host: peer.host(),
+            idle: RefCell::default(),
+            multiplexed: RefCell::default(),
+            gate: Semaphore::new(1),
+            speaks_http1: Cell::new(!peer.endpoint.https),
+        }
+    }
+
+    /// A kept connection, or a new one; true if it was kept.
+    pub(crate) async fn carrier(
+        &self,
+        lane: &Rc<Lane>,
+        shared: &Shared,
+        peer: &Peer,
+        freshness: Freshness,
+    ) -> Result<(Carrier, bool), Unreached> {
+        if freshness == Freshness::Any
+            && let Some(carrier) = self.kept()
+        {
+            return Ok((carrier, true));
+        }
+        // Waiting for another request's attempt counts as connecting, or many would wait for one another in a row.
+        let opened = self.share_or_open(lane, shared, peer, freshness);
+        tokio::time::timeout(shared.spec.connect_timeout, opened).await.map_err(|_| Unreached)?
+    }
+
+    async fn share_or_open(
+        &self,
+        lane: &Rc<Lane>,
+        shared: &Shared,
+        peer: &Peer,
+        freshness: Freshness,
+    ) -> Result<(Carrier, bool), Unreached> {
+        if self.speaks_http1.get() {
+            return Ok((self.open(lane, shared, peer).await?, false));
+        }
+        let _one_at_a_time = self.gate.acquire().await.map_err(|_| Unreached)?;
+        if freshness == Freshness::Any
+            && let Some(carrier) = self.kept()
+        {
+            return Ok((carrier, true));
+        }
+        Ok((self.open(lane, shared, peer).await?, false))
+    }
+
+    fn kept(&self) -> Option<Carrier> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some((connection, _)) = idle.pop_back() {
+            if connection.is_idle() {
+                return Some(Carrier::Whole(connection));
+            }
+        }
+        drop(idle);
+        self.multiplexed.borrow().iter().find_map(Multiplexed::stream).map(Carrier::Shared)
+    }
+
+    async fn open(
+        &self,
+        lane: &Rc<Lane>,
+        shared: &Shared,
+        peer: &Peer,
+    ) -> Result<Carrier, Unreached> {
+        let transport = connect(shared, peer, Offer::Http2Too).await?;
+        let http2 = transport.speaks_http2();
+        self.speaks_http1.set(!http2);
+        if !http2 {
+            return Ok(Carrier::Whole(Connection::open(transport).await?));
+        }
+        let opened = Multiplexed::open(transport).await?;
+        let stream = opened.stream().ok_or(Unreached)?;
+        self.multiplexed.borrow_mut().push(opened);
+        lane.sweep_later();
+        Ok(Carrier::Shared(stream))
+    }
+
+    /// Drops what has been idle for too long or was closed by the upstream; true while anything is left.
+    fn sweep(&self, longest: Duration) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|(connection, since)| connection.is_idle() && since.elapsed() < longest);
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        multiplexed.retain(|connection| connection.is_worth_keeping(longest));
+        !idle.is_empty() || !multiplexed.is_empty()
+    }
+}
+
+/// Ends when nothing is left to sweep.
+async fn sweep(lane: LocalWeak<Lane>) {
+    loop {
+        tokio::time::sleep(IDLE_TIME / 4).await;
+        let Some(lane) = lane.upgrade() else { return };
+        let left = lane.stations.iter().filter(|station| station.sweep(IDLE_TIME)).count();
+        if left == 0 {
+            lane.sweeping.set(false);
+            return;
+        }
+    }
+}
+
+impl Carrier {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<Outgoing>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        match self {
+            Self::Whole(connection) => connection.exchange(request, patience).await,
+            Self::Shared(stream) => stream.exchange(request, patience).await,
+        }
+    }
+}
