@@ -1,0 +1,29 @@
+//! The data plane: a thread a core, each with its own listeners, connections and pools; nothing shared that is written.
+//!
+//! A connection is accepted (`listener`), given a seat (`seats`), its bytes are watched (`guard`, `pulse`), its requests
+//! are screened and judged (`head`, `handle`) and forwarded (`forward`, `upstream`) or refused (`respond`).
+
+pub mod body;
+mod certificate;
+mod client_address;
+mod connection;
+pub(crate) mod cors;
+pub mod forward;
+mod guard;
+mod handle;
+pub(crate) mod head;
+mod listener;
+mod pulse;
+pub mod respond;
+mod seats;
+mod session;
+pub mod snapshot;
+mod sniff;
+pub(crate) mod tls;
+pub mod upstream;
+pub mod websocket;
+pub(crate) mod well_known;
+pub mod worker;
+
+pub use snapshot::Snapshot;
+pub use worker::{Sockets, Worker};

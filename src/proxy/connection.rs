@@ -1,0 +1,329 @@
+//! One connection from its first byte to its last: handshake, protocol, requests, deadlines, a clean end.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::config::Proxy;
+use crate::model::{Refusal, RequestId};
+use crate::proxy::guard::io::{Guard, Guarded};
+use crate::proxy::guard::{h1, h2};
+use crate::proxy::handle;
+use crate::proxy::listener::Door;
+use crate::proxy::pulse::{Due, Pulse, Timers, Wire};
+use crate::proxy::respond;
+use crate::proxy::seats::Seated;
+use crate::proxy::session::Session;
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::sniff::{Opening, sniff};
+use crate::proxy::worker::Worker;
+
+/// hyper's own least size of a buffer.
+const MIN_BUFFER: usize = 8192;
+/// How long and how much is read of what a refused caller still sends, so that the answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+/// A connection that was queued when the drain began may still send its request.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// HTTP/2: what one stream and one connection may send ahead of us (Envoy's edge numbers).
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const FRAME: u32 = 16 * 1024;
+/// What we hold of one stream's answer for a caller who reads slowly.
+const SEND_BUFFER: usize = 64 * 1024;
+const PENDING_RESETS: usize = 20;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How a connection came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// hyper is done with it.
+    Finished,
+    TimedOut(Due),
+}
+
+/// Serves one connection; counted as open for as long.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    seated: Seated,
+    door: Door,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let _open = Open::new(&worker);
+    // Small answers are written whole; waiting for more would only delay them.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let snapshot = worker.snapshot.load_full();
+    let Ok(tls) = tls_of(&snapshot, door) else { return };
+    let session = |https| Session::new(Rc::clone(&worker), &seated.seat.pulse, peer.ip(), https);
+    let Some(tls) = tls else {
+        return speak(&snapshot, &seated, session(false), stream, None).await;
+    };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let Ok(Ok(stream)) = timeout(snapshot.config.proxy.handshake_timeout, handshake).await else {
+        return;
+    };
+    let agreed = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Some(Wire::Http2),
+        Some(_) => Some(Wire::Http1),
+        None => None,
+    };
+    speak(&snapshot, &seated, session(true), stream, agreed).await;
+}
+
+/// The TLS of a door in the configuration of now; Err where the configuration no longer has the door.
+fn tls_of(snapshot: &Snapshot, door: Door) -> Result<Option<Arc<ServerConfig>>, ()> {
+    let listeners = &snapshot.config.listen.gateway;
+    let is_it = |position: &usize| {
+        listeners.get(*position).is_some_and(|listener| listener.address == door.configured)
+    };
+    let position = Some(door.position).filter(is_it);
+    let position = position.or_else(|| (0..listeners.len()).find(is_it)).ok_or(())?;
+    snapshot.tls.get(position).cloned().ok_or(())
+}
+
+/// Finds out the protocol, unless the handshake agreed on one, and speaks it.
+async fn speak<S>(
+    snapshot: &Snapshot,
+    seated: &Seated,
+    session: Session,
+    mut stream: S,
+    agreed: Option<Wire>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let proxy = &snapshot.config.proxy;
+    let patience = if seated.is_draining() { DRAIN_GRACE } else { proxy.header_timeout };
+    let opening = tokio::select! {
+        biased;
+        opening = sniff(&mut stream) => opening.ok(),
+        () = sleep(patience) => None,
+        () = until_draining(seated) => None,
+    };
+    let Some((sniffed, opening)) = opening else { return };
+    match agreed.unwrap_or(sniffed) {
+        Wire::Http1 => speak_http1(proxy, seated, session, stream, opening).await,
+        Wire::Http2 => speak_http2(proxy, seated, session, stream, opening).await,
+    }
+}
+
+/// Ready some time after the worker began to drain.
+async fn until_draining(seated: &Seated) {
+    poll_fn(|cx| {
+        seated.seat.watch(cx.waker());
+        if seated.is_draining() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    sleep(DRAIN_GRACE).await;
+}
+
+async fn speak_http1<S>(
+    proxy: &Proxy,
+    seated: &Seated,
+    session: Session,
+    stream: S,
+    opening: Opening,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let guard = Guard::Http1(h1::Guard::new(proxy.max_target, proxy.max_header_bytes));
+    let (io, gone) = guarded(stream, opening, guard, seated);
+    let session = Rc::new(session);
+    let answering = Rc::clone(&session);
+    let service = service_fn(move |request: Request<Incoming>| {
+        handle::answer(Rc::clone(&answering), request)
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .keep_alive(true)
+        .pipeline_flush(false)
+        // Our own timers are cheaper, and answer.
+        .header_read_timeout(None)
+        // The guard counts to the byte; hyper's own limit lies behind it.
+        .max_buf_size(proxy.max_header_bytes.saturating_add(MIN_BUFFER));
+    if proxy.max_headers != 100 {
+        // hyper's own default, which it keeps on the stack.
+        builder.max_headers(proxy.max_headers);
+    }
+    let mut connection = builder.serve_connection(io, service).with_upgrades();
+    let shut = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
+        connection.graceful_shutdown();
+    };
+    let end = drive(Pin::new(&mut connection), shut, seated, Timers::of(proxy), Wire::Http1).await;
+    let Some(parts) = connection.into_parts() else {
+        // A tunnel has the connection now; this task goes on counting it.
+        return gone.await.unwrap_or(());
+    };
+    let mut stream = parts.io.into_inner().into_inner();
+    match end {
+        End::TimedOut(Due::HeadTooSlow) => {
+            let refusal = too_slow(&session);
+            if timeout(LINGER, stream.write_all(&refusal)).await.is_ok_and(|sent| sent.is_ok()) {
+                linger(stream).await;
+            }
+        }
+        End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
+        End::Finished | End::TimedOut(_) => {}
+    }
+}
+
+async fn speak_http2<S>(
+    proxy: &Proxy,
+    seated: &Seated,
+    session: Session,
+    stream: S,
+    opening: Opening,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (io, _gone) = guarded(stream, opening, Guard::Http2(h2::Guard::new()), seated);
+    let session = Rc::new(session);
+    let service =
+        service_fn(move |request: Request<Incoming>| handle::answer(Rc::clone(&session), request));
+    let list = u32::try_from(proxy.max_header_bytes).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(Here);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(proxy.max_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_header_list_size(list)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let shut = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
+    let timers = Timers::of(proxy);
+    let end = drive(connection.as_mut(), shut, seated, timers, Wire::Http2).await;
+    if end == End::TimedOut(Due::Idle) {
+        connection.as_mut().graceful_shutdown();
+        if timeout(DRAIN_GRACE, connection).await.is_err() {
+            tracing::debug!("an idle HTTP/2 caller did not answer the farewell");
+        }
+    }
+}
+
+fn guarded<S>(
+    stream: S,
+    opening: Opening,
+    guard: Guard,
+    seated: &Seated,
+) -> (TokioIo<Guarded<S>>, oneshot::Receiver<()>) {
+    let (io, gone) = Guarded::new(stream, opening, guard, Arc::clone(&seated.seat.pulse));
+    (TokioIo::new(io), gone)
+}
+
+/// Runs a connection until hyper is done with it or a deadline has passed; tells it when the worker drains.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    shut: impl Fn(Pin<&mut C>),
+    seated: &Seated,
+    timers: Timers,
+    wire: Wire,
+) -> End {
+    let pulse: &Pulse = &seated.seat.pulse;
+    let mut watchdog = pin!(sleep_until(Instant::now() + timers.header));
+    let mut told = false;
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Finished);
+            }
+            if told || !seated.is_draining() {
+                break;
+            }
+            told = true;
+            shut(connection.as_mut());
+        }
+        seated.seat.watch(cx.waker());
+        while watchdog.as_mut().poll(cx).is_ready() {
+            match pulse.due(&timers, wire, Instant::now()) {
+                Due::Later(next) => watchdog.as_mut().reset(next),
+                due => return Poll::Ready(End::TimedOut(due)),
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The answer to a head that did not end.
+fn too_slow(session: &Session) -> Vec<u8> {
+    let worker = &session.worker;
+    let id = RequestId::new(worker.rng.borrow_mut().u128(..));
+    let refusal = Refusal::RequestTimeout;
+    let config = &worker.snapshot.load().config;
+    let (status, bytes) = respond::refuse_on_the_wire(config, &refusal, id);
+    worker.cells.request(status, refusal.code());
+    bytes
+}
+
+/// Ends the writing side, and reads away what the caller still sends: closing before would reset the connection, and
+/// the reset can overtake the answer.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let reading = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut bin = vec![0; MIN_BUFFER];
+        let mut total = 0;
+        while total < LINGER_BYTES {
+            match stream.read(&mut bin).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => total += read,
+            }
+        }
+    };
+    // Whoever goes on sending for longer has chosen to.
+    timeout(LINGER, reading).await.unwrap_or(());
+}
+
+/// Runs the streams of an HTTP/2 connection on its own thread.
+#[derive(Clone, Copy, Debug)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
+    }
+}
+
+/// Counts a connection as open while it lives.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.cells.connection_opened();
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.cells.connection_closed();
+    }
+}

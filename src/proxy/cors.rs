@@ -1,0 +1,63 @@
+//! Browsers of the configured origins: what they are told, and nothing for anybody else.
+
+use http::header::{self, HeaderMap, HeaderValue};
+
+const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+/// What a page may read beside the usual headers.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Location, ETag, Link",
+);
+
+/// The methods a preflight answer names.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
+/// The origin of a request, if it is one of those configured.
+pub(crate) fn allowed_origin<'r>(
+    origins: &[String],
+    headers: &'r HeaderMap,
+) -> Option<&'r HeaderValue> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origin = headers.get(header::ORIGIN)?;
+    origins.iter().any(|known| known.as_bytes() == origin.as_bytes()).then_some(origin)
+}
+
+/// Whether an OPTIONS request asks what a page may do.
+pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The headers that a page wants to send: they are judged at the request itself, so all are fine here.
+pub(crate) fn requested_headers(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned()
+}
+
+/// Lets the page of this origin read the answer.
+pub(crate) fn permit(answer: &mut HeaderMap, origin: &HeaderValue) {
+    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    answer.append(header::VARY, VARY_ORIGIN);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_configured_origin_is_told_anything() {
+        let origins = ["https://app.example.com".to_owned()];
+        let mut headers = HeaderMap::new();
+        assert_eq!(allowed_origin(&origins, &headers), None);
+        for (origin, allowed) in [
+            ("https://app.example.com", true),
+            ("https://app.example.com.evil.test", false),
+            ("http://app.example.com", false),
+            ("null", false),
+        ] {
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            assert_eq!(allowed_origin(&origins, &headers).is_some(), allowed, "{origin}");
+            assert_eq!(allowed_origin(&[], &headers), None);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The way of one request, in the contract's order. No step of it knows a status code.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::auth::Presented;
+use crate::model::{Method, Refusal, RequestId, TraceParent};
+use crate::policy::{Admission, Target};
+use crate::proxy::body::request::{Pace, RequestBody};
+use crate::proxy::body::response::ResponseBody;
+use crate::proxy::client_address::client_address;
+use crate::proxy::forward::{Passage, forward, websocket};
+use crate::proxy::head::{Framing, Head, Verb};
+use crate::proxy::session::{Answer, Session};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::{cors, respond, well_known};
+
+/// One request, as long as it is decided about.
+struct Exchange<'r> {
+    session: &'r Session,
+    snapshot: &'r Arc<Snapshot>,
+    parts: &'r Parts,
+    /// Among the requests of the connection.
+    position: u64,
+    id: RequestId,
+}
+
+/// Answers one request. Every refusal is an answer, so nothing fails here.
+pub(crate) async fn answer(
+    session: Rc<Session>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let ticket = session.begin();
+    let snapshot = session.worker.snapshot.load_full();
+    let config = &snapshot.config;
+    let (parts, body) = request.into_parts();
+    let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
+    let position = ticket.position;
+    let has_body = !http_body::Body::is_end_stream(&body);
+    let exchange = Exchange { session: &session, snapshot: &snapshot, parts: &parts, position, id };
+    let (mut response, code) = match exchange.serve(body).await {
+        Ok(response) => (response, ""),
+        Err(refusal) => {
+            let close = has_body || ends_the_connection(&refusal);
+            if close {
+                session.pulse.set_linger();
+            }
+            // HTTP/2 has no such header: a refused stream leaves the others alone.
+            let close = close && parts.version < http::Version::HTTP_2;
+            (respond::refuse(config, &refusal, id, close), refusal.code())
+        }
+    };
+    if let Some(origin) = cors::allowed_origin(&config.proxy.cors_origins, &parts.headers) {
+        cors::permit(response.headers_mut(), origin);
+    }
+    session.worker.cells.request(response.status().as_u16(), code);
+    Ok(response.map(|body| Answer::new(body, ticket)))
+}
+
+impl Exchange<'_> {
+    async fn serve(&self, body: Incoming) -> Result<Response<ResponseBody>, Refusal> {
+        let Self { session, snapshot, parts, .. } = *self;
+        let (config, headers) = (&snapshot.config, &parts.headers);
+        let max_target = config.proxy.max_target;
+        if let Some(flaw) = session.pulse.flaw(self.position) {
+            return Err(flaw.refusal(max_target));
+        }
+        let head = Head::screen(parts, session.https, max_target)?;
+        let target = Target::parse(head.target)?;
+        target.screen_query()?;
+        let Verb::Forward(method) = head.verb else { return self.options() };
+        if let Some(document) = self.own_endpoint(method, &target) {
+            return Ok(document);
+        }
+        let presented = Presented::read(&config.credentials, headers, &target)?;
+        let found = config.policy.find(&target, method);
+        let caller =
+            if found.is_public() { None } else { Some(snapshot.registry.identify(presented)?) };
+        let caller = caller.as_ref();
+        let admission = config.policy.judge(found, method, &target, headers, caller)?;
+        let upgrade = self.upgrade(&head, method, &admission)?;
+        let body = self.bounded(&head, &admission, body)?;
+        let passage = Passage {
+            method,
+            target: &target,
+            admission: &admission,
+            caller,
+            request_id: self.id,
+            trace: self.trace(),
+            client: client_address(session.peer, &config.proxy.trusted_proxies, headers),
+            https: session.https,
+            host: head.host,
+        };
+        let Some(upgrade) = upgrade else {
+            return forward(&session.worker, snapshot, &passage, parts, body).await;
+        };
+        let response = websocket(&session.worker, snapshot, &passage, parts, upgrade).await?;
+        if respond::is_upgrade(&response) {
+            session.pulse.set_tunnel();
+        }
+        Ok(response)
+    }
+
+    /// A preflight of a configured origin is answered; no other OPTIONS is anybody's business.
+    fn options(&self) -> Result<Response<ResponseBody>, Refusal> {
+        let headers = &self.parts.headers;
+        let origins = &self.snapshot.config.proxy.cors_origins;
+        if cors::allowed_origin(origins, headers).is_none() || !cors::is_preflight(headers) {
+            return Err(Refusal::RouteDenied);
+        }
+        Ok(respond::preflight(cors::METHODS, cors::requested_headers(headers), self.id))
+    }
+
+    fn own_endpoint(&self, method: Method, target: &Target<'_>) -> Option<Response<ResponseBody>> {
+        let reads = matches!(method, Method::Get | Method::Head);
+        (reads && target.path() == well_known::PATH)
+            .then(|| respond::document(well_known::document(&self.snapshot.config), self.id))
+    }
+
+    /// A WebSocket handshake on a route that takes one. Any other upgrade is ignored, a WebSocket elsewhere refused.
+    fn upgrade(
+        &self,
+        head: &Head<'_>,
+        method: Method,
+        admission: &Admission<'_>,
+    ) -> Result<Option<OnUpgrade>, Refusal> {
+        if !head.websocket {
+            return Ok(None);
+        }
+        if !admission.rule.websocket {
+            return Err(Refusal::UpgradeNotAllowed);
+        }
+        if method != Method::Get || head.body != Framing::Length(0) {
+            return Err(Refusal::MalformedRequest("a WebSocket handshake is a GET without a body"));
+        }
+        Ok(self.parts.extensions.get::<OnUpgrade>().cloned())
+    }
+
+    /// The body, not yet asked for: what is declared too large is refused before a byte of it was sent.
+    fn bounded(
+        &self,
+        head: &Head<'_>,
+        admission: &Admission<'_>,
+        body: Incoming,
+    ) -> Result<RequestBody, Refusal> {
+        let proxy = &self.snapshot.config.proxy;
+        let limit = admission.rule.max_body.unwrap_or(proxy.max_body);
+        if matches!(head.body, Framing::Length(length) if length > limit) {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        let fault = self.session.fault_cell(http_body::Body::is_end_stream(&body));
+        Ok(RequestBody::new(body, limit, Pace::of(proxy), fault))
+    }
+
+    /// The caller's trace if it has one, else a new one.
+    fn trace(&self) -> TraceParent {
+        let mut sent = self.parts.headers.get_all("traceparent").into_iter();
+        let only = sent.next().filter(|_| sent.next().is_none());
+        only.and_then(|value| TraceParent::parse(value.as_bytes())).unwrap_or_else(|| {
+            let mut rng = self.session.worker.rng.borrow_mut();
+            TraceParent::begin(rng.u128(..), rng.u64(..))
+        })
+    }
+}
+
+/// After these nobody can be sure what the next bytes are.
+fn ends_the_connection(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::AmbiguousPath(_)
+            | Refusal::MethodOverride
+            | Refusal::MalformedRequest(_)
+            | Refusal::ExpectationFailed
+            | Refusal::TargetTooLong { .. }
+            | Refusal::HeadersTooLarge
+            | Refusal::BodyTooLarge { .. }
+            | Refusal::RequestTimeout
+    )
+}

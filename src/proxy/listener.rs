@@ -1,0 +1,84 @@
+//! The accept loop of one listening socket: it gives every connection a task and a seat, and never ends before the drain.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::proxy::connection;
+use crate::proxy::worker::{Bound, Worker};
+
+/// How long to wait where there is no file descriptor left.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Which listener of the configuration a connection came through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    pub(crate) position: usize,
+    pub(crate) configured: SocketAddr,
+}
+
+/// Accepts until `drain` turns true, then takes what is queued and closes the socket.
+pub(crate) fn listen(
+    worker: Rc<Worker>,
+    position: usize,
+    bound: Bound,
+    mut drain: watch::Receiver<bool>,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let door = Door { position, configured: bound.configured };
+    let listener = TcpListener::from_std(bound.socket)
+        .with_context(|| format!("the gateway cannot listen on {}", bound.configured))?;
+    Ok(async move {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                // A sender that is gone means that nobody is left to stop us in order.
+                _ = drain.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => admit(&worker, door, stream, peer),
+                Err(error) if is_exhaustion(&error) => {
+                    worker.seats.make_room();
+                    tracing::warn!(%error, "connections cannot be accepted");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+                // The connection was gone before it was accepted.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+        take_queued(&worker, door, listener);
+    })
+}
+
+fn take_queued(worker: &Rc<Worker>, door: Door, listener: TcpListener) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            admit(worker, door, stream, peer);
+        }
+    }
+}
+
+/// A connection without a seat is refused by closing it.
+fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
+    let allowed = worker.snapshot.load().config.proxy.max_connections / worker.workers;
+    let Some(seated) = worker.seats.take(allowed.max(1)) else { return };
+    let seat = Rc::clone(&seated.seat);
+    let serving = connection::serve(Rc::clone(worker), seated, door, stream, peer);
+    seat.abort_with(tokio::task::spawn_local(serving).abort_handle());
+}
+
+/// No file descriptors, or no memory for one: the connection stays queued.
+fn is_exhaustion(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+}

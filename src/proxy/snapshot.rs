@@ -1,0 +1,56 @@
+//! All that a request reads, whole and unchanging; replaced at a reload.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::auth::Registry;
+use crate::config::{Config, Fault};
+use crate::proxy::tls;
+use crate::proxy::upstream::Shared;
+
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts the configurations taken since the start, from 1.
+    pub generation: u64,
+    pub config: Config,
+    pub registry: Registry,
+    /// By `UpstreamId`.
+    pub upstreams: Vec<Arc<Shared>>,
+    /// By position in `config.listen.gateway`.
+    pub tls: Vec<Option<Arc<ServerConfig>>>,
+}
+
+impl Snapshot {
+    /// Certificates that cannot be used are faults, at the place where the configuration names them.
+    /// Upstreams that did not change keep their `Shared` (and so their pools and health).
+    pub fn build(config: Config, previous: Option<&Self>) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut tls = Vec::with_capacity(config.listen.gateway.len());
+        for listener in &config.listen.gateway {
+            match listener.tls.as_ref().map(tls::server_config).transpose() {
+                Ok(server) => tls.push(server),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let kept = previous.map_or(&[][..], |previous| &previous.upstreams);
+        let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        for spec in &config.upstreams {
+            match kept.iter().find(|shared| shared.serves(spec)) {
+                Some(shared) => upstreams.push(Arc::clone(shared)),
+                None => match Shared::build(spec.clone()) {
+                    Ok(shared) => upstreams.push(shared),
+                    Err(found) => faults.extend(found),
+                },
+            }
+        }
+        if !faults.is_empty() {
+            faults.sort();
+            faults.dedup();
+            return Err(faults);
+        }
+        let registry = Registry::from_static_keys(&config);
+        let generation = previous.map_or(1, |previous| previous.generation + 1);
+        Ok(Self { generation, config, registry, upstreams, tls })
+    }
+}

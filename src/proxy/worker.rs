@@ -1,0 +1,140 @@
+//! One worker: a thread, its runtime, its listeners, its connections, its pools.
+
+use std::cell::RefCell;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::proxy::listener;
+use crate::proxy::seats::Seats;
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::upstream::Pools;
+use crate::telemetry::metrics::WorkerCells;
+
+/// How many connections may wait to be accepted; the kernel cuts it at `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// What every task of a worker's thread may reach, behind an `Rc`.
+#[derive(Debug)]
+pub struct Worker {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub cells: Arc<WorkerCells>,
+    pub pools: Pools,
+    /// For request ids and trace ids; seeded from the operating system.
+    pub rng: RefCell<fastrand::Rng>,
+    pub(crate) seats: Rc<Seats>,
+    /// Limits of the whole gateway are divided among so many.
+    pub(crate) workers: usize,
+}
+
+/// The listening sockets, one set a worker (SO_REUSEPORT), bound before anything is served.
+#[derive(Debug)]
+pub struct Sockets {
+    pub(crate) listeners: Vec<Bound>,
+    workers: usize,
+}
+
+/// One listening socket and the address that the configuration has for it.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) configured: SocketAddr,
+    pub(crate) socket: TcpListener,
+}
+
+impl Sockets {
+    /// Binds every gateway listener once for each of `workers`. Port 0 is chosen once and shared.
+    pub fn bind(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Vec<Self>> {
+        let workers = workers.max(1);
+        let mut sets: Vec<Self> =
+            (0..workers).map(|_| Self { listeners: Vec::new(), workers }).collect();
+        for listener in &snapshot.config.listen.gateway {
+            let configured = listener.address;
+            let cannot = || format!("the gateway cannot listen on {configured}");
+            probe(configured).with_context(cannot)?;
+            let mut address = configured;
+            for set in &mut sets {
+                let socket = bind(address).with_context(cannot)?;
+                address = socket.local_addr().with_context(cannot)?;
+                set.listeners.push(Bound { configured, socket });
+            }
+        }
+        Ok(sets)
+    }
+
+    /// The addresses as bound, in the order of the configuration.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|bound| bound.socket.local_addr().ok()).collect()
+    }
+}
+
+/// Sharing a port would hide that another process has it: that is found out by asking for it alone.
+fn probe(address: SocketAddr) -> std::io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Runs one worker on the calling thread until `drain` says stop and its requests are finished or `drain`'s time is up.
+/// `drain` turning true means: stop accepting, finish what is in flight.
+pub fn run(
+    sockets: Sockets,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    cells: Arc<WorkerCells>,
+    drain: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("a worker's runtime cannot be made")?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let worker = Rc::new(Worker {
+        snapshot,
+        cells,
+        pools: Pools::default(),
+        rng: RefCell::new(fastrand::Rng::with_seed(u64::from_ne_bytes(seed))),
+        seats: Rc::default(),
+        workers: sockets.workers,
+    });
+    LocalSet::new().block_on(&runtime, serve(worker, sockets, drain))
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    sockets: Sockets,
+    drain: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut listeners = Vec::with_capacity(sockets.listeners.len());
+    for (position, bound) in sockets.listeners.into_iter().enumerate() {
+        let listening = listener::listen(Rc::clone(&worker), position, bound, drain.clone())?;
+        listeners.push(tokio::task::spawn_local(listening));
+    }
+    for listener in listeners {
+        listener.await.context("a listener of the gateway broke off")?;
+    }
+    worker.seats.drain();
+    let patience = worker.snapshot.load().config.proxy.drain;
+    if tokio::time::timeout(patience, worker.seats.empty()).await.is_err() {
+        tracing::warn!("requests that were still running were cut off at the end of the drain");
+    }
+    Ok(())
+}
