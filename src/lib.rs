@@ -8,6 +8,7 @@
 //! - [`telemetry`]: logging, metrics, readiness.
 //! - [`auth`]: who is calling, from the credentials of a request.
 //! - [`proxy`]: the data plane, a thread a core.
+//! - [`admin`]: the control plane's listener. The proxy does not know it exists.
 
 pub mod model;
 
@@ -20,3 +21,5 @@ pub mod telemetry;
 pub mod auth;
 
 pub mod proxy;
+
+pub mod admin;
