@@ -9,6 +9,7 @@
 //! - [`auth`]: who is calling, from the credentials of a request.
 //! - [`proxy`]: the data plane, a thread a core.
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
+//! - [`app`]: the composition root: serve, reload, drain.
 
 pub mod model;
 
@@ -23,3 +24,5 @@ pub mod auth;
 pub mod proxy;
 
 pub mod admin;
+
+pub mod app;

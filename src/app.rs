@@ -1,0 +1,38 @@
+//! The composition root: where the parts are put together, and the only place that knows them all.
+//!
+//! A gateway has three moments: it is loaded (files are read, nothing is bound), bound (sockets listen, nothing is
+//! served) and serving, until it is told to stop. A configuration with a fault never gets past the first.
+
+use std::fmt;
+
+use crate::config::Fault;
+
+mod build;
+mod descriptors;
+mod drain;
+pub mod reload;
+pub mod serve;
+mod signals;
+pub mod sources;
+mod watch;
+mod workers;
+
+pub use sources::DiskSources;
+
+/// Everything that is wrong with a configuration, a line each: `FILE:LINE:COL: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}

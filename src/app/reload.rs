@@ -1,0 +1,226 @@
+//! Taking a new configuration while serving: whole, or not at all.
+//!
+//! Read, parse, build, swap: a fault at any step leaves what runs untouched. Requests in flight keep the snapshot they
+//! began with, the next ones get the new one, and no connection notices. Reloads are serial: one task does them all, and
+//! any number of requests during one become a single next one.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use crate::admin::listener::AdminTls;
+use crate::app::Faults;
+use crate::app::build::Built;
+use crate::app::watch::{self, Watched};
+use crate::config::Config;
+use crate::proxy::Snapshot;
+use crate::telemetry::metrics::ReloadOutcome;
+use crate::telemetry::readiness::ConfigStatus;
+use crate::telemetry::{Metrics, Readiness};
+
+/// How one attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Applied { generation: u64 },
+    Rejected(Rejection),
+}
+
+/// Why the running configuration stayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    Faults(Faults),
+    /// These settings are taken at the start alone.
+    NeedsRestart {
+        file: PathBuf,
+        fields: Vec<&'static str>,
+    },
+    /// A defect of Postern, not of the configuration.
+    Crashed,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faults(faults) => faults.fmt(f),
+            Self::NeedsRestart { file, fields } => {
+                write!(f, "{}: restart to change {}", file.display(), fields.join(", "))
+            }
+            Self::Crashed => f.write_str("reading the configuration crashed: please report this"),
+        }
+    }
+}
+
+/// The one task that replaces the snapshot.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    pub(super) path: PathBuf,
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) admin_tls: AdminTls,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) metrics: Metrics,
+    pub(super) watched: Watched,
+}
+
+impl Reloader {
+    /// Reloads whenever somebody asks or a file changes, until dropped.
+    pub(super) async fn run(mut self, asked: Arc<Notify>) {
+        loop {
+            let reason = tokio::select! {
+                () = asked.notified() => "SIGHUP",
+                () = self.watched.changed() => "a file changed",
+            };
+            let outcome = self.reload().await;
+            self.tell(reason, &outcome);
+        }
+    }
+
+    /// On another thread, so that probes and signals are answered meanwhile.
+    async fn reload(&mut self) -> Outcome {
+        let (path, running) = (self.path.clone(), self.snapshot.load_full());
+        let attempt = spawn_blocking(move || attempt(&path, &running)).await;
+        let Ok((built, watched)) = attempt else { return Outcome::Rejected(Rejection::Crashed) };
+        self.watched = watched;
+        match built {
+            Ok(next) => {
+                let generation = next.snapshot.generation;
+                self.snapshot.store(Arc::new(next.snapshot));
+                self.admin_tls.store(next.admin_tls);
+                Outcome::Applied { generation }
+            }
+            Err(rejection) => Outcome::Rejected(rejection),
+        }
+    }
+
+    fn tell(&self, reason: &'static str, outcome: &Outcome) {
+        match outcome {
+            Outcome::Applied { generation } => {
+                let generation = *generation;
+                self.metrics.reload(ReloadOutcome::Applied);
+                self.metrics.generation(generation);
+                self.readiness.config(ConfigStatus::Current { generation });
+                tracing::info!(reason, generation, "configuration taken");
+            }
+            Outcome::Rejected(rejection) => {
+                let (generation, error) = (self.snapshot.load().generation, rejection.to_string());
+                self.metrics.reload(ReloadOutcome::Rejected);
+                tracing::error!(reason, generation, %error, "configuration rejected, the running one stays");
+                self.readiness.config(ConfigStatus::Rejected { generation, error });
+            }
+        }
+    }
+}
+
+type Attempt = (Result<Built, Rejection>, Watched);
+
+fn attempt(path: &Path, running: &Snapshot) -> Attempt {
+    let (config, watched) = watch::load(path);
+    let built = config.map_err(Rejection::Faults).and_then(|config| {
+        let fields = needs_restart(&running.config, &config);
+        if !fields.is_empty() {
+            return Err(Rejection::NeedsRestart { file: path.to_owned(), fields });
+        }
+        Built::from(config, Some(running)).map_err(Rejection::Faults)
+    });
+    (built, watched)
+}
+
+/// The settings that are taken at the start alone and differ.
+fn needs_restart(running: &Config, next: &Config) -> Vec<&'static str> {
+    let gateway = |config: &Config| -> Vec<_> {
+        config.listen.gateway.iter().map(|listener| listener.address).collect()
+    };
+    let differs = [
+        ("listen.gateway", gateway(running) != gateway(next)),
+        ("listen.admin", running.listen.admin != next.listen.admin),
+        ("proxy.workers", running.proxy.workers != next.proxy.workers),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const MAIN: &str = "\
+listen:
+  gateway: 127.0.0.1:8080
+  admin: 127.0.0.1:8081
+upstreams:
+  practice: { url: http://127.0.0.1:9000 }
+apis:
+  standard: { mount: /v1, upstream: practice, routes: routes.yaml }
+";
+    const ROUTES: &str = "version: 1\nroutes:\n  - { path: /v1/status, public: true }\n";
+
+    /// A gateway that runs with one configuration, and then finds another.
+    struct Found {
+        directory: TempDir,
+        running: Snapshot,
+    }
+
+    impl Found {
+        fn running(main: &str) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join("postern.yaml"), main).unwrap();
+            fs::write(directory.path().join("routes.yaml"), ROUTES).unwrap();
+            let (config, _) = watch::load(&directory.path().join("postern.yaml"));
+            Self { running: Built::from(config.unwrap(), None).unwrap().snapshot, directory }
+        }
+
+        fn then(&self, main: &str, routes: &str) -> Attempt {
+            fs::write(self.directory.path().join("routes.yaml"), routes).unwrap();
+            let file = self.directory.path().join("postern.yaml");
+            fs::write(&file, main).unwrap();
+            attempt(&file, &self.running)
+        }
+
+        fn rejection(&self, main: &str, routes: &str) -> String {
+            let rejection = self.then(main, routes).0.unwrap_err().to_string();
+            rejection.replace(&self.directory.path().display().to_string(), "DIR")
+        }
+    }
+
+    #[test]
+    fn a_configuration_without_faults_is_the_next_generation() {
+        let found = Found::running(MAIN);
+        let next = found.then(MAIN, &ROUTES.replace("status", "health")).0.unwrap().snapshot;
+        assert_eq!(next.generation, found.running.generation + 1);
+        let (kept, before) = (next.upstreams.first(), found.running.upstreams.first());
+        assert!(Arc::ptr_eq(kept.unwrap(), before.unwrap()), "an unchanged upstream is kept");
+    }
+
+    #[test]
+    fn a_fault_rejects_the_whole_and_names_its_place() {
+        let found = Found::running(MAIN);
+        let rejection = found.rejection(MAIN, "version: 1\nroutes:\n  - { path: /v1/x }\n");
+        assert!(rejection.starts_with("DIR/routes.yaml:3:"), "{rejection}");
+    }
+
+    #[test]
+    fn files_of_a_rejected_configuration_are_watched_for_the_remedy() {
+        let found = Found::running(MAIN);
+        let main = MAIN.replace("routes.yaml", "not-there-yet.yaml");
+        let (built, before) = found.then(&main, ROUTES);
+        assert!(built.is_err());
+        fs::write(found.directory.path().join("not-there-yet.yaml"), ROUTES).unwrap();
+        let (built, after) = found.then(&main, ROUTES);
+        assert!(built.is_ok() && before != after);
+    }
+
+    #[test]
+    fn what_is_taken_at_the_start_alone_asks_for_a_restart() {
+        let found = Found::running(MAIN);
+        let main = MAIN.replace(":8080", ":8090").replace(":8081", ":8091");
+        let rejection = found.rejection(&format!("{main}proxy: {{ workers: 7 }}\n"), ROUTES);
+        let fields = "listen.gateway, listen.admin, proxy.workers";
+        assert_eq!(rejection, format!("DIR/postern.yaml: restart to change {fields}"));
+    }
+}

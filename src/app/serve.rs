@@ -1,0 +1,199 @@
+//! `postern serve`: the three moments, one after the other.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Notify, watch as channel};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::admin::{self, AdminState};
+use crate::app::Faults;
+use crate::app::build::Built;
+use crate::app::reload::Reloader;
+use crate::app::signals::{self, Stop};
+use crate::app::watch::{self, Watched};
+use crate::app::workers::Workers;
+use crate::app::{descriptors, drain};
+use crate::config::Config;
+use crate::proxy::worker::Sockets;
+use crate::proxy::{Snapshot, upstream};
+use crate::telemetry::readiness::HealthSource;
+use crate::telemetry::{EndpointHealth, Metrics, Readiness, logging};
+
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    pub config: PathBuf,
+}
+
+/// Serves until told to stop. A configuration with faults is an error that holds [`Faults`], before anything is bound.
+pub fn run(options: ServeOptions) -> anyhow::Result<()> {
+    let ServeOptions { config } = options;
+    logging::init("info");
+    Loaded::read(&config)?.bind()?.serve(|addresses| {
+        tracing::info!(gateway = %addresses.gateway(), admin = %addresses.admin, "listening");
+        let (gateway, admin) = (addresses.gateway(), addresses.admin);
+        // For people and scripts; a closed stderr is no reason not to serve.
+        let _unread = writeln!(std::io::stderr(), "listening gateway={gateway} admin={admin}");
+    })
+}
+
+/// A configuration without faults, and nothing bound yet.
+#[derive(Debug)]
+pub struct Loaded {
+    path: PathBuf,
+    built: Built,
+    watched: Watched,
+}
+
+impl Loaded {
+    pub fn read(path: &Path) -> Result<Self, Faults> {
+        let (config, watched) = watch::load(path);
+        let built = Built::from(config?, None)?;
+        Ok(Self { path: path.to_owned(), built, watched })
+    }
+
+    /// Takes every address, and serves nobody yet.
+    /// What was loaded.
+    pub fn config(&self) -> &Config {
+        &self.built.snapshot.config
+    }
+
+    pub fn bind(self) -> anyhow::Result<Bound> {
+        let config = &self.built.snapshot.config;
+        let sockets = Sockets::bind(&self.built.snapshot, worker_count(config))?;
+        let admin = bind_admin(config.listen.admin)?;
+        let addresses = Addresses {
+            gateway: sockets.first().map(Sockets::addresses).unwrap_or_default(),
+            admin: admin.local_addr()?,
+        };
+        Ok(Bound { loaded: self, sockets, admin, addresses })
+    }
+}
+
+/// One a core, unless the configuration says how many.
+fn worker_count(config: &Config) -> usize {
+    config.proxy.workers.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get))
+}
+
+fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address} (listen.admin)"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Where the gateway really listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    pub gateway: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+}
+
+impl Addresses {
+    /// The gateway's addresses in one word, with commas.
+    pub fn gateway(&self) -> String {
+        self.gateway.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// A gateway whose addresses are taken.
+#[derive(Debug)]
+pub struct Bound {
+    loaded: Loaded,
+    sockets: Vec<Sockets>,
+    admin: TcpListener,
+    addresses: Addresses,
+}
+
+impl Bound {
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Serves on the worker threads, and keeps the rest on this one, until SIGTERM or SIGINT. `announce` is called
+    /// as soon as requests are taken.
+    pub fn serve(self, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = LocalSet::new().block_on(&control, self.control(announce));
+        // A reload that hangs on a dead file system must not keep the process.
+        control.shutdown_background();
+        ended
+    }
+
+    async fn control(self, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+        let Self { loaded: Loaded { path, built, watched }, sockets, admin, addresses } = self;
+        let mut stop = Stop::install()?;
+        let mut hangup = signals::reload()?;
+        descriptors::warn_if_scarce(built.snapshot.config.proxy.max_connections);
+
+        let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
+        let admin_tls = Arc::new(ArcSwapOption::new(built.admin_tls));
+        let (metrics, readiness) = observed(&snapshot);
+        readiness.listening(addresses.gateway.clone(), addresses.admin);
+
+        let (begin_drain, draining) = channel::channel(false);
+        let mut workers = Workers::start(sockets, &snapshot, &metrics, &draining)?;
+        let state = AdminState { readiness: Arc::clone(&readiness), metrics: metrics.clone() };
+        let admin = tokio::net::TcpListener::from_std(admin)?;
+        let mut endless = JoinSet::new();
+        let router = admin::router(state);
+        endless.spawn_local(admin::listener::serve(admin, Arc::clone(&admin_tls), router));
+        endless.spawn_local(upstream::probe(Arc::clone(&snapshot)));
+        let asked = Arc::new(Notify::new());
+        let reloader = Reloader {
+            path,
+            snapshot: Arc::clone(&snapshot),
+            admin_tls,
+            readiness: Arc::clone(&readiness),
+            metrics,
+            watched,
+        };
+        endless.spawn_local(reloader.run(Arc::clone(&asked)));
+        announce(&addresses);
+
+        loop {
+            tokio::select! {
+                () = stop.asked() => break,
+                _ = hangup.recv() => asked.notify_one(),
+                Some(end) = workers.next_end() => {
+                    end?;
+                    bail!("a worker ended without being asked to");
+                }
+                Some(end) = endless.join_next() => {
+                    end.context("a task of the control thread broke off")?;
+                    bail!("a task of the control thread ended without being asked to");
+                }
+            }
+        }
+        let limit = snapshot.load().config.proxy.drain;
+        drain::drain(&readiness, &begin_drain, &mut workers, &mut stop, limit).await
+    }
+}
+
+/// Metrics and readiness that look into the running snapshot.
+fn observed(snapshot: &Arc<ArcSwap<Snapshot>>) -> (Metrics, Arc<Readiness>) {
+    let running = Arc::clone(snapshot);
+    let health: HealthSource = Arc::new(move || {
+        let snapshot = running.load();
+        let endpoints = |shared: &Arc<upstream::Shared>| {
+            let upstream = shared.spec.name.clone();
+            let named =
+                move |(url, healthy)| EndpointHealth { upstream: upstream.clone(), url, healthy };
+            shared.health().into_iter().map(named).collect::<Vec<_>>()
+        };
+        snapshot.upstreams.iter().flat_map(endpoints).collect()
+    });
+    let generation = snapshot.load().generation;
+    let metrics = Metrics::default();
+    metrics.started(SystemTime::now());
+    metrics.generation(generation);
+    metrics.upstreams(Arc::clone(&health));
+    (metrics, Arc::new(Readiness::new(generation, health)))
+}
