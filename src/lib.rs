@@ -10,6 +10,7 @@
 //! - [`proxy`]: the data plane, a thread a core.
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
 //! - [`app`]: the composition root: serve, reload, drain.
+//! - [`demo`]: a sample practice system with the gateway in front of it.
 
 pub mod model;
 
@@ -26,3 +27,5 @@ pub mod proxy;
 pub mod admin;
 
 pub mod app;
+
+pub mod demo;

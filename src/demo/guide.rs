@@ -1,0 +1,204 @@
+//! What `postern demo` says: where things are, the keys, and the lines to try.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::app::serve::Addresses;
+use crate::demo::keys::DemoKeys;
+
+/// Colour, on a terminal alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    coloured: bool,
+}
+
+impl Paint {
+    pub(super) fn new(coloured: bool) -> Self {
+        Self { coloured }
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    fn red(self, text: &str) -> String {
+        self.with("31", text)
+    }
+}
+
+pub(super) struct Guide<'a> {
+    pub(super) keys: &'a DemoKeys,
+    /// The addresses that were asked for.
+    pub(super) wanted: (SocketAddr, SocketAddr),
+    pub(super) practice: SocketAddr,
+    pub(super) directory: &'a Path,
+    pub(super) paint: Paint,
+}
+
+/// One line to try: what it shows, whether the gateway lets it through, and what follows
+/// `curl`, with words in capitals for what is known only when it runs.
+struct Example {
+    shows: &'static str,
+    passes: bool,
+    answer: &'static str,
+    command: &'static str,
+}
+
+const EXAMPLES: [Example; 9] = [
+    Example {
+        shows: "read today's appointments",
+        passes: true,
+        answer: "200",
+        command: "-i KEYS GATEWAY/v1/appointments",
+    },
+    Example {
+        shows: "book one",
+        passes: true,
+        answer: "201",
+        command: r#"-i KEYS -d '{"patient":"pat-2","at":"2026-11-23T15:30:00+11:00"}' GATEWAY/v1/appointments"#,
+    },
+    Example {
+        shows: "search patients: a POST that reads",
+        passes: true,
+        answer: "200",
+        command: r#"-i KEYS -d '{"name":"wil"}' GATEWAY/v1/patients/search"#,
+    },
+    Example {
+        shows: "download an x-ray picture",
+        passes: true,
+        answer: "200",
+        command: "-o DIR/x-ray.bmp KEYS GATEWAY/v1/files/file-1/content",
+    },
+    Example {
+        shows: "appointments live, by WebSocket",
+        passes: true,
+        answer: "101",
+        command: "-i KEYS -N --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+                    -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: cG9zdGVybiBzYXlzIGhpIQ==' GATEWAY/v1/live",
+    },
+    Example {
+        shows: "change a patient, whom the desk may only read",
+        passes: false,
+        answer: "403 permission_denied",
+        command: r#"-i KEYS -X PATCH -d '{"phone":"-"}' GATEWAY/v1/patients/pat-1"#,
+    },
+    Example {
+        shows: "ask for clinical notes along with the patients",
+        passes: false,
+        answer: "403 permission_denied",
+        command: r#"-i KEYS 'GATEWAY/v1/patients?include=notes'"#,
+    },
+    Example {
+        shows: "a path that no rule speaks of",
+        passes: false,
+        answer: "403 route_unmapped",
+        command: "-i KEYS GATEWAY/v1/payroll",
+    },
+    Example {
+        shows: "no keys at all",
+        passes: false,
+        answer: "401 subscriber_key_missing",
+        command: "-i GATEWAY/v1/appointments",
+    },
+];
+
+impl Guide<'_> {
+    /// The whole text. The keys are in it, once.
+    pub(super) fn render(&self, addresses: &Addresses) -> String {
+        let mut text = String::with_capacity(4096);
+        // Writing to a String cannot fail.
+        let _infallible = self.write(&mut text, addresses);
+        text
+    }
+
+    fn write(&self, out: &mut String, addresses: &Addresses) -> std::fmt::Result {
+        let Self { keys, paint, directory, practice, .. } = self;
+        let gateway = addresses.gateway();
+        writeln!(
+            out,
+            "\n{}",
+            paint.bold("Postern is running in front of a sample practice system.")
+        )?;
+        writeln!(out, "\n  gateway    http://{gateway}{}", self.moved(self.wanted.0, &gateway))?;
+        let admin = addresses.admin.to_string();
+        writeln!(out, "  admin      http://{admin}{}", self.moved(self.wanted.1, &admin))?;
+        writeln!(out, "  practice   http://{practice}  {}", paint.dim("what the gateway guards"))?;
+        writeln!(out, "  files      {}", directory.display())?;
+
+        writeln!(out, "\n{}  {}", paint.bold("Keys"), paint.dim("shown once"))?;
+        writeln!(out, "\n  vendor     {}", keys.vendor.key.reveal())?;
+        writeln!(out, "  desk       {}", keys.desk.key.reveal())?;
+        writeln!(out, "  billing    {}", keys.billing.key.reveal())?;
+
+        let try_also = paint.dim("as the front desk; put billing for desk and see");
+        writeln!(out, "\n{}  {try_also}", paint.bold("Try"))?;
+        let directory = directory.display().to_string();
+        let filled = |command: &str| {
+            // curl reads the two headers from a file, so that no key stands in a history or a process list.
+            let with_keys = command.replace("KEYS", "-H @DIR/desk").replace("DIR", &directory);
+            with_keys.replace("GATEWAY", &format!("http://{gateway}"))
+        };
+        for example in &EXAMPLES {
+            let (mark, answer) = if example.passes {
+                (paint.green("✓"), paint.green(example.answer))
+            } else {
+                (paint.red("✗"), paint.red(example.answer))
+            };
+            writeln!(out, "\n  {mark} {}  {answer}", example.shows)?;
+            writeln!(out, "    curl {}", filled(example.command))?;
+        }
+        let edit = paint.bold("Edit the files and save");
+        writeln!(
+            out,
+            "\n{edit}: the change is taken in about a second, or you are told here what is wrong with it."
+        )?;
+        writeln!(out, "Ctrl-C ends the demo and removes them.\n")
+    }
+
+    /// Says so where a port was taken.
+    fn moved(&self, wanted: SocketAddr, got: &str) -> String {
+        let wanted = wanted.to_string();
+        if wanted == got || wanted.ends_with(":0") {
+            return String::new();
+        }
+        format!("  {}", self.paint.dim(&format!("{wanted} was taken")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_shown_once_and_colour_only_where_asked() {
+        let keys = DemoKeys::generate().unwrap();
+        let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let addresses = Addresses { gateway: vec![address], admin: address };
+        let guide = |coloured| Guide {
+            keys: &keys,
+            wanted: (address, "127.0.0.1:8081".parse().unwrap()),
+            practice: address,
+            directory: Path::new("/tmp/demo"),
+            paint: Paint::new(coloured),
+        };
+        let plain = guide(false).render(&addresses);
+        for key in [&keys.vendor, &keys.desk, &keys.billing] {
+            assert_eq!(plain.matches(key.key.reveal()).count(), 1);
+        }
+        assert!(!plain.contains('\x1b') && guide(true).render(&addresses).contains('\x1b'));
+        assert_eq!(plain.matches("was taken").count(), 1, "{plain}");
+    }
+}
