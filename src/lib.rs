@@ -11,6 +11,7 @@
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
 //! - [`app`]: the composition root: serve, reload, drain.
 //! - [`demo`]: a sample practice system with the gateway in front of it.
+//! - [`cli`]: the command line.
 
 pub mod model;
 
@@ -29,3 +30,5 @@ pub mod admin;
 pub mod app;
 
 pub mod demo;
+
+pub mod cli;

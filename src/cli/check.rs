@@ -1,0 +1,133 @@
+//! `postern check`: every fault of a configuration at once, or a summary of what it says.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::app::serve::Loaded;
+use crate::cli::output::{Answer, Paint};
+use crate::cli::{ConfigArg, Format, count};
+use crate::config::{Config, Fault};
+
+/// Check a configuration: every fault at once, each with file, line, column and remedy
+#[derive(Debug, Args)]
+#[command(after_help = "Example: postern check --config postern.yaml")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) fn check(args: &CheckArgs, paint: Paint) -> anyhow::Result<Answer> {
+    let path = &args.config.config;
+    // As `serve` would, up to the moment where sockets are bound: certificates and keys are tried, too.
+    Ok(match Loaded::read(path) {
+        Ok(loaded) => {
+            let summary = Summary::of(loaded.config());
+            Answer::done(summary.text(paint), summary.json())
+        }
+        Err(faults) => {
+            let list: Value = faults.0.iter().map(fault_json).collect();
+            let reason = || format!("{} in {}", count(faults.0.len(), "fault"), path.display());
+            Answer::done(faults.to_string(), json!({ "ok": false, "faults": list }))
+                .refused_if(true, reason)
+        }
+    })
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    json!({
+        "file": &*fault.place.file,
+        "line": fault.place.line,
+        "column": fault.place.column,
+        "message": fault.message,
+        "hint": fault.hint,
+    })
+}
+
+/// What a configuration without faults says, and what deserves a second look.
+struct Summary {
+    routes: usize,
+    apis: usize,
+    upstreams: usize,
+    files: Vec<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl Summary {
+    fn of(config: &Config) -> Self {
+        Self {
+            routes: config.policy.table.rules().len(),
+            apis: config.apis.len(),
+            upstreams: config.upstreams.len(),
+            files: config.files.clone(),
+            notes: notes(config),
+        }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let apis = count(self.apis, "API");
+        let mut lines = vec![format!(
+            "{}: {}, {apis}, {}, {} read",
+            paint.green("ok"),
+            count(self.routes, "route"),
+            count(self.upstreams, "upstream"),
+            count(self.files.len(), "file"),
+        )];
+        lines.extend(self.notes.iter().map(|note| format!("{}: {note}", paint.yellow("note"))));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "ok": true,
+            "faults": [],
+            "routes": self.routes,
+            "apis": self.apis,
+            "upstreams": self.upstreams,
+            "files": self.files.iter().map(|file| file.display().to_string()).collect::<Value>(),
+            "notes": self.notes,
+        })
+    }
+}
+
+/// What is allowed and yet seldom meant.
+fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    for listener in &config.listen.gateway {
+        if listener.tls.is_none() && !listener.address.ip().is_loopback() {
+            notes.push(format!(
+                "the gateway listens on {} without TLS: keys cross the network readable; add `listen.tls` \
+                 unless something in front of it speaks TLS",
+                listener.address
+            ));
+        }
+    }
+    let admin = config.listen.admin;
+    if config.listen.admin_tls.is_none() && !admin.ip().is_loopback() {
+        notes.push(format!("the admin listener is on {admin} without TLS; add `listen.admin_tls`"));
+    }
+    for upstream in &config.upstreams {
+        let is_plain = |host: &str| {
+            host != "localhost"
+                && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        };
+        let far = upstream.endpoints.iter().find(|to| !to.https && is_plain(&to.host));
+        if let Some(endpoint) = far {
+            notes.push(format!(
+                "upstream `{}` is reached at {} without TLS",
+                upstream.name,
+                endpoint.authority()
+            ));
+        }
+    }
+    if config.policy.table.rules().is_empty() {
+        notes.push("no route is mapped: every request will be refused".into());
+    }
+    if !config.static_keys.is_empty() {
+        notes.push("`static_keys` are for the demo and for tests alone".into());
+    }
+    notes
+}

@@ -1,0 +1,196 @@
+//! `postern diff`: what a new configuration changes in effect, before it is served.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::explain::{needs_json, shown};
+use crate::cli::output::{Answer, Paint, table};
+use crate::cli::{ConfigArg, Format, api_names, callers, count, load};
+use crate::config::Config;
+use crate::model::Method;
+use crate::policy::diff::{
+    Decision, Difference, Direction, HolderChange, OperationChange, Reach, Side, Verdict, compare,
+};
+
+mod settings;
+
+/// Show what a new configuration changes in effect: which keys and vendors gain or lose what
+#[derive(Debug, Args)]
+#[command(after_help = "Example: postern diff --config new.yaml --against postern.yaml
+
+  +  more is let through than before
+  -  less is let through than before
+  ~  something else is needed")]
+pub(super) struct DiffArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The configuration to compare with
+    #[arg(long, value_name = "OLD")]
+    against: PathBuf,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) fn diff(args: &DiffArgs, paint: Paint) -> anyhow::Result<Answer> {
+    let (before, after) = (load(&args.against)?, load(&args.config.config)?);
+    let mut difference = difference(&before, &after);
+    // What is opened is what a reader must not overlook.
+    difference.operations.sort_by_key(|change| match change.direction {
+        Direction::Wider => 0,
+        Direction::Other => 1,
+        Direction::Narrower => 2,
+    });
+    let settings = settings::changes(&before, &after);
+    let is_same = difference.is_empty() && settings.is_empty();
+    let text =
+        if is_same { "no change in effect".into() } else { text(&difference, &settings, paint) };
+    Ok(Answer::done(text, document(&difference, &settings)))
+}
+
+fn difference(before: &Config, after: &Config) -> Difference {
+    let apis = (api_names(before), api_names(after));
+    let holders = (callers::holders(before), callers::holders(after));
+    let before = Side { policy: &before.policy, apis: &apis.0, holders: &holders.0 };
+    let after = Side { policy: &after.policy, apis: &apis.1, holders: &holders.1 };
+    compare(before, after)
+}
+
+fn text(difference: &Difference, settings: &[settings::Change], paint: Paint) -> String {
+    let mut parts = Vec::new();
+    if !difference.operations.is_empty() {
+        let many = count(difference.operations.len(), "decision");
+        parts.push(paint.bold(&format!("{many} changed")));
+        let rows: Vec<_> = difference.operations.iter().map(operation_row).collect();
+        let lines = table(&rows);
+        let directions = difference.operations.iter().map(|change| change.direction);
+        parts.extend(lines.lines().zip(directions).map(|(line, direction)| match direction {
+            Direction::Wider => paint.green(line),
+            Direction::Narrower => paint.red(line),
+            Direction::Other => paint.yellow(line),
+        }));
+    }
+    for change in &difference.holders {
+        parts.push(paint.bold(&change.holder));
+        parts.extend(change.gains.iter().map(|reach| paint.green(&reach_line("+", reach))));
+        parts.extend(change.loses.iter().map(|reach| paint.red(&reach_line("-", reach))));
+    }
+    if !settings.is_empty() {
+        parts.push(paint.bold(&format!("{} changed", count(settings.len(), "setting"))));
+        parts.extend(settings.iter().map(|change| format!("~ {change}")));
+    }
+    parts.join("\n")
+}
+
+fn operation_row(change: &OperationChange) -> Vec<String> {
+    let sign = sign(change.direction);
+    let (before, after) = (decision_text(&change.before), decision_text(&change.after));
+    let says = format!("now {after} (was {before})");
+    vec![format!("{sign} {}", methods(&change.methods)), change.pattern.clone(), says]
+}
+
+fn sign(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Wider => "+",
+        Direction::Narrower => "-",
+        Direction::Other => "~",
+    }
+}
+
+fn reach_line(sign: &str, reach: &Reach) -> String {
+    format!("{sign} {}  {}", methods(&reach.methods), reach.pattern)
+}
+
+pub(super) fn methods(methods: &[Method]) -> String {
+    methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ")
+}
+
+/// `needs patient:read on standard`, `public`, `refused`.
+fn decision_text(decision: &Decision) -> String {
+    let mut text = match &decision.verdict {
+        Verdict::Unmapped => "refused: unmapped".to_owned(),
+        Verdict::Denied => "refused".to_owned(),
+        Verdict::Public => "public".to_owned(),
+        Verdict::Guarded { api, needs, when } => {
+            let mut text = format!("needs {} of {api}", shown(needs));
+            for (label, added) in when {
+                text += &format!(", and {} {}", shown(added), if_label(label));
+            }
+            text
+        }
+    };
+    if decision.websocket {
+        text += ", may upgrade to a WebSocket";
+    }
+    if let Some(limit) = decision.max_body {
+        text += &format!(", body up to {limit} bytes");
+    }
+    text
+}
+
+fn if_label(label: &str) -> String {
+    format!("for {}", label.trim())
+}
+
+fn document(difference: &Difference, settings: &[settings::Change]) -> Value {
+    let holder = |change: &HolderChange| {
+        json!({
+            "holder": change.holder,
+            "gains": change.gains.iter().map(reach_json).collect::<Value>(),
+            "loses": change.loses.iter().map(reach_json).collect::<Value>(),
+        })
+    };
+    json!({
+        "changed": !(difference.is_empty() && settings.is_empty()),
+        "operations": difference.operations.iter().map(operation_json).collect::<Value>(),
+        "holders": difference.holders.iter().map(holder).collect::<Value>(),
+        "settings": settings.iter().map(settings::Change::json).collect::<Value>(),
+    })
+}
+
+fn operation_json(change: &OperationChange) -> Value {
+    let direction = match change.direction {
+        Direction::Wider => "wider",
+        Direction::Narrower => "narrower",
+        Direction::Other => "other",
+    };
+    json!({
+        "direction": direction,
+        "methods": method_names(&change.methods),
+        "pattern": change.pattern,
+        "before": decision_json(&change.before),
+        "after": decision_json(&change.after),
+    })
+}
+
+fn reach_json(reach: &Reach) -> Value {
+    json!({ "methods": method_names(&reach.methods), "pattern": reach.pattern })
+}
+
+pub(super) fn method_names(methods: &[Method]) -> Value {
+    methods.iter().map(|method| Value::from(method.name())).collect()
+}
+
+/// A decision for programs; `routes list` shows rules in the same words.
+pub(super) fn decision_json(decision: &Decision) -> Value {
+    let (effect, needs, when) = match &decision.verdict {
+        Verdict::Unmapped => ("unmapped", &[][..], &[][..]),
+        Verdict::Denied => ("deny", &[][..], &[][..]),
+        Verdict::Public => ("public", &[][..], &[][..]),
+        Verdict::Guarded { needs, when, .. } => ("guarded", &needs[..], &when[..]),
+    };
+    let condition = |(label, needs): &(String, Vec<_>)| json!({ "if": label.trim(), "needs": needs_json(needs) });
+    let api = match &decision.verdict {
+        Verdict::Guarded { api, .. } => Some(api),
+        Verdict::Unmapped | Verdict::Denied | Verdict::Public => None,
+    };
+    json!({
+        "effect": effect,
+        "api": api,
+        "needs": needs_json(needs),
+        "when": when.iter().map(condition).collect::<Value>(),
+        "websocket": decision.websocket,
+        "max_body": decision.max_body,
+    })
+}

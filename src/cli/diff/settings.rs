@@ -1,0 +1,181 @@
+//! What changes beside the route maps: listeners, upstreams, APIs, credentials and limits of the proxy.
+//!
+//! Settings are compared as the gateway understands them, so `60s` and `1m` are the same. Values that may be secret
+//! (the headers that the gateway presents to an upstream) are said to change, and not shown.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::config::{Config, ErrorShape, Identity, Upstream};
+
+/// One setting that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    name: String,
+    /// None where the setting is not there.
+    before: Option<Setting>,
+    after: Option<Setting>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Setting {
+    Shown(String),
+    Secret(Vec<u8>),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shown(text) => f.write_str(text),
+            Self::Secret(_) => f.write_str("(not shown)"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "{}: {after} (was {before})", self.name),
+            (None, Some(after)) => write!(f, "{}: {after} (new)", self.name),
+            (Some(before), None) => write!(f, "{}: gone (was {before})", self.name),
+            (None, None) => f.write_str(&self.name),
+        }
+    }
+}
+
+impl Change {
+    pub(super) fn json(&self) -> Value {
+        let value = |setting: &Option<Setting>| setting.as_ref().map(Setting::to_string);
+        json!({ "name": self.name, "before": value(&self.before), "after": value(&self.after) })
+    }
+}
+
+/// All settings that differ, in the order of the newer configuration.
+pub(super) fn changes(before: &Config, after: &Config) -> Vec<Change> {
+    differing(&settings(before), &settings(after))
+}
+
+fn differing(before: &Settings, after: &Settings) -> Vec<Change> {
+    let find = |settings: &Settings, name: &str| {
+        settings.iter().find(|(known, _)| known == name).map(|(_, setting)| setting.clone())
+    };
+    let gone = before.iter().filter(|(name, _)| find(after, name).is_none());
+    let names = after.iter().chain(gone).map(|(name, _)| name);
+    names
+        .map(|name| Change {
+            name: name.clone(),
+            before: find(before, name),
+            after: find(after, name),
+        })
+        .filter(|change| change.before != change.after)
+        .collect()
+}
+
+type Settings = Vec<(String, Setting)>;
+
+fn settings(config: &Config) -> Settings {
+    let mut all = Vec::new();
+    let mut say = |name: &str, value: String| all.push((name.to_owned(), Setting::Shown(value)));
+    for listener in &config.listen.gateway {
+        let tls = if listener.tls.is_some() { "TLS" } else { "no TLS" };
+        say(&format!("listen.gateway {}", listener.address), tls.into());
+    }
+    let admin_tls = if config.listen.admin_tls.is_some() { "TLS" } else { "no TLS" };
+    say("listen.admin", format!("{}, {admin_tls}", config.listen.admin));
+    for api in &config.apis {
+        let upstream = config.upstreams.get(api.upstream.0).map_or("", |upstream| &upstream.name);
+        let strip = if api.strip_mount { ", mount stripped" } else { "" };
+        let value = format!("mount {}, upstream {upstream}{strip}", api.mount);
+        say(&format!("apis.{}", api.name), value);
+    }
+    say("credentials.subscriber_header", config.credentials.subscriber_header.to_string());
+    say("credentials.vendor_header", config.credentials.vendor_header.to_string());
+    match &config.errors {
+        ErrorShape::Problem => say("errors", "problem".into()),
+        ErrorShape::Template(template) => say("errors", format!("{template:?}")),
+    }
+    say_proxy(config, &mut say);
+    for upstream in &config.upstreams {
+        upstream_settings(upstream, &mut all);
+    }
+    all
+}
+
+fn say_proxy(config: &Config, say: &mut impl FnMut(&str, String)) {
+    let proxy = &config.proxy;
+    let workers = proxy.workers.map_or("auto".to_owned(), |workers| workers.to_string());
+    say("proxy.workers", workers);
+    say("proxy.max_connections", proxy.max_connections.to_string());
+    say("proxy.max_body", proxy.max_body.to_string());
+    say("proxy.max_header_bytes", proxy.max_header_bytes.to_string());
+    say("proxy.max_headers", proxy.max_headers.to_string());
+    say("proxy.max_target", proxy.max_target.to_string());
+    say("proxy.handshake_timeout", format!("{:?}", proxy.handshake_timeout));
+    say("proxy.header_timeout", format!("{:?}", proxy.header_timeout));
+    say("proxy.body_timeout", format!("{:?}", proxy.body_timeout));
+    say("proxy.min_body_rate", format!("{}/s", proxy.min_body_rate));
+    say("proxy.write_timeout", format!("{:?}", proxy.write_timeout));
+    say("proxy.idle_timeout", format!("{:?}", proxy.idle_timeout));
+    say("proxy.http2.max_streams", proxy.max_streams.to_string());
+    say("proxy.drain", format!("{:?}", proxy.drain));
+    let trusted = proxy.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>();
+    say("proxy.trusted_proxies", format!("[{}]", trusted.join(", ")));
+    say("proxy.cors.origins", format!("[{}]", proxy.cors_origins.join(", ")));
+}
+
+fn upstream_settings(upstream: &Upstream, all: &mut Settings) {
+    let name = |field: &str| format!("upstreams.{}.{field}", upstream.name);
+    let mut say = |field: &str, value: String| all.push((name(field), Setting::Shown(value)));
+    let scheme = |https| if https { "https" } else { "http" };
+    let urls = upstream
+        .endpoints
+        .iter()
+        .map(|endpoint| format!("{}://{}", scheme(endpoint.https), endpoint.authority()));
+    say("url", urls.collect::<Vec<_>>().join(", "));
+    say("connect_timeout", format!("{:?}", upstream.connect_timeout));
+    say("response_timeout", format!("{:?}", upstream.response_timeout));
+    if let Some(health) = &upstream.health {
+        say("health", format!("{} every {:?}", health.path, health.interval));
+    }
+    say("preserve_host", upstream.preserve_host.to_string());
+    if let Some(server_name) = &upstream.tls.server_name {
+        say("tls.server_name", server_name.clone());
+    }
+    if let Some(ca) = &upstream.tls.ca {
+        all.push((name("tls.ca"), Setting::Secret(ca.bytes.clone())));
+    }
+    if let Some(Identity { certificate, private_key }) = &upstream.tls.identity {
+        let both = [certificate.bytes.as_slice(), private_key.bytes.as_slice()].concat();
+        all.push((name("tls.certificate"), Setting::Secret(both)));
+    }
+    for (header, value) in &upstream.headers {
+        let secret = Setting::Secret(value.as_bytes().to_vec());
+        all.push((name(&format!("headers.{header}")), secret));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: &str, value: &str) -> (String, Setting) {
+        (name.to_owned(), Setting::Shown(value.to_owned()))
+    }
+
+    #[test]
+    fn what_is_new_gone_or_other_is_told() {
+        let before = vec![shown("a", "1"), shown("b", "2"), shown("c", "3")];
+        let after = vec![shown("a", "1"), shown("b", "4"), shown("d", "5")];
+        let told: Vec<_> = differing(&before, &after).iter().map(Change::to_string).collect();
+        assert_eq!(told, ["b: 4 (was 2)", "d: 5 (new)", "c: gone (was 3)"]);
+    }
+
+    #[test]
+    fn a_secret_is_said_to_change_and_not_shown() {
+        let secret = |value: &str| vec![("h".to_owned(), Setting::Secret(value.into()))];
+        let changes = differing(&secret("hunter2"), &secret("hunter3"));
+        assert_eq!(changes[0].to_string(), "h: (not shown) (was (not shown))");
+        assert!(!changes[0].json().to_string().contains("hunter"));
+    }
+}

@@ -1,0 +1,101 @@
+//! `postern health`: the container's own healthcheck, one plain GET with a deadline.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::cli::output::Answer;
+
+/// Ask a running gateway whether it is well; exit 0 if it answers 200
+#[derive(Debug, Args)]
+#[command(after_help = "Example: HEALTHCHECK CMD [\"postern\", \"health\"]")]
+pub(super) struct HealthArgs {
+    /// What to ask: an http address of the admin listener
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081/healthz", value_parser = Endpoint::parse)]
+    url: Endpoint,
+    /// How long to wait for each step, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout: u64,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    /// `host:port`.
+    authority: String,
+    path: String,
+}
+
+impl Endpoint {
+    fn parse(url: &str) -> Result<Self, String> {
+        let rest = url.strip_prefix("http://").ok_or("must begin with http://")?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if authority.is_empty() || !is_plain(authority) || !is_plain(path) {
+            return Err("must be of the form http://HOST:PORT/PATH".into());
+        }
+        let has_port =
+            authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+        Ok(Self { authority, path: format!("/{path}") })
+    }
+}
+
+pub(super) fn health(args: &HealthArgs) -> anyhow::Result<Answer> {
+    let Endpoint { authority, path } = &args.url;
+    let status = ask(&args.url, Duration::from_secs(args.timeout))
+        .with_context(|| format!("no answer from http://{authority}{path}"))?;
+    let ok = status == 200;
+    let text = if ok { "healthy".to_owned() } else { String::new() };
+    let answer = Answer::done(text, json!({ "ok": ok, "status": status }));
+    Ok(answer.refused_if(!ok, || format!("http://{authority}{path} answered {status}")))
+}
+
+/// The status of the answer.
+fn ask(url: &Endpoint, timeout: Duration) -> anyhow::Result<u16> {
+    let address = url.authority.to_socket_addrs()?.next().context("the host has no address")?;
+    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    let Endpoint { authority, path } = url;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    // `HTTP/1.1 200` is all that matters.
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    let status = head.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..));
+    let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let Some(status) = status else { bail!("the answer is not HTTP") };
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_host_and_a_path() {
+        let cases = [
+            ("http://127.0.0.1:8081/healthz", Some(("127.0.0.1:8081", "/healthz"))),
+            ("http://[::1]:8081/readyz", Some(("[::1]:8081", "/readyz"))),
+            ("http://gateway", Some(("gateway:80", "/"))),
+            ("https://gateway/healthz", None),
+            ("http:///healthz", None),
+            ("http://gateway/a b", None),
+            ("gateway:80", None),
+        ];
+        for (url, expected) in cases {
+            let expected = expected.map(|(authority, path): (&str, &str)| Endpoint {
+                authority: authority.into(),
+                path: path.into(),
+            });
+            assert_eq!(Endpoint::parse(url).ok(), expected, "{url}");
+        }
+    }
+}
