@@ -1,0 +1,368 @@
+//! The command line through the real binary: what it prints, where, and with which exit code.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is the report")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+mod faults;
+
+const BIN: &str = env!("CARGO_BIN_EXE_postern");
+
+/// A directory with files, in which the binary runs.
+struct Desk(TempDir);
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+const CONFIG: &str = "\
+listen: { gateway: 127.0.0.1:0, admin: 127.0.0.1:0 }
+upstreams: { practice: { url: http://127.0.0.1:9000 } }
+apis: { standard: { mount: /v1, upstream: practice, routes: routes.yaml } }
+static_keys:
+  - { kind: vendor, vendor: acme, key: vendor-secret }
+  - { kind: subscriber, id: k-read, practice: north, owner: ada, api: standard, permissions: { patient: read }, key: secret-1 }
+  - { kind: subscriber, id: k-all, practice: north, owner: ada, api: standard, permissions: { patient: write, clinical: read }, vendor: acme, key: secret-2 }
+";
+
+const ROUTES: &str = "\
+version: 1
+routes:
+  - path: /v1/patients/**
+    category: patient
+  - path: /v1/patients
+    category: patient
+    methods: [GET, POST]
+    when:
+      - { query: include, contains: notes, requires: { clinical: read } }
+  - path: /v1/status
+    public: true
+  - path: /v1/internal/**
+    deny: true
+";
+
+impl Desk {
+    fn new() -> Self {
+        Self::with(&[("postern.yaml", CONFIG), ("routes.yaml", ROUTES)])
+    }
+
+    fn with(files: &[(&str, &str)]) -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        for (name, text) in files {
+            desk.write(name, text.as_bytes());
+        }
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path().join(name), bytes).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        let output = Command::new(BIN).args(args).current_dir(self.path()).output().unwrap();
+        Said {
+            code: output.status.code().expect("the program ends by itself"),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn explain(&self, args: &[&str]) -> Value {
+        let said = self.run(&[&["explain", "--config", "postern.yaml", "--json"], args].concat());
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()
+    }
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+}
+
+#[test]
+fn check_sums_up_a_configuration_without_faults() {
+    let said = Desk::new().run(&["check", "--config", "postern.yaml"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(
+        said.out.starts_with("ok: 4 routes, 1 API, 1 upstream, 2 files read\n"),
+        "{}",
+        said.out
+    );
+    assert_eq!(said.err, "");
+}
+
+#[test]
+fn check_notes_what_is_seldom_meant() {
+    let desk = Desk::new();
+    desk.write("postern.yaml", CONFIG.replace("gateway: 127.0.0.1", "gateway: 0.0.0.0").as_bytes());
+    let said = desk.run(&["check", "--config", "postern.yaml", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    let notes = said.json()["notes"].to_string();
+    assert!(notes.contains("0.0.0.0:0 without TLS"), "{notes}");
+}
+
+#[test]
+fn explain_has_the_fields_of_the_contract() {
+    let desk = Desk::new();
+    let explained = desk.explain(&["GET", "/v1/patients/7", "--key", "k-read"]);
+    let expected = json!({
+        "decision": "allow",
+        "code": "",
+        "rule": { "file": "routes.yaml", "line": 3, "pattern": "/v1/patients/**" },
+        "needs": { "patient": "read" },
+        "upstream": "practice",
+        "key": "k-read",
+    });
+    assert_eq!(explained, expected);
+}
+
+#[test]
+fn explain_decides_as_the_gateway_does() {
+    let desk = Desk::new();
+    let upgrade = ["--header", "Upgrade: websocket", "--header", "Connection: Upgrade"];
+    let websocket = [&["GET", "/v1/patients/7", "--key", "k-read"][..], &upgrade].concat();
+    let twice = ["--header", "X-Subscriber-Key: a", "--header", "X-Subscriber-Key: b"];
+    let twice = [&["GET", "/v1/status"][..], &twice].concat();
+    let cases: [(&[&str], &str, Value); 18] = [
+        (&websocket, "upgrade_not_allowed", json!({ "patient": "read" })),
+        (&twice, "duplicate_credentials", json!({})),
+        (&["TRACE", "/v1/status"], "malformed_request", json!({})),
+        (&["OPTIONS", "/v1/status"], "route_denied", json!({})),
+        (&["GET", "/.well-known/postern"], "", json!({})),
+        (&["GET", "/v1/status", "--header", "X-HTTP-Method: PUT"], "method_override", json!({})),
+        (&["GET", "/v1/status?access_token=x"], "credentials_in_query", json!({})),
+        (&["GET", "/v1/patients/7"], "subscriber_key_missing", json!({ "patient": "read" })),
+        (&["GET", "/v1/status"], "", json!({})),
+        (&["GET", "/v1/nowhere"], "subscriber_key_missing", json!({})),
+        (&["GET", "/v1/nowhere", "--key", "k-read"], "route_unmapped", json!({})),
+        (&["PUT", "/v1/patients", "--key", "k-all"], "route_unmapped", json!({})),
+        (&["GET", "/v1/internal/x", "--key", "k-all"], "route_denied", json!({})),
+        (
+            &["DELETE", "/v1/patients/7", "--key", "k-read"],
+            "permission_denied",
+            json!({ "patient": "write" }),
+        ),
+        (&["DELETE", "/v1/patients/7", "--key", "k-all"], "", json!({ "patient": "write" })),
+        (
+            &["GET", "/v1/patients?include=x,notes", "--key", "k-read"],
+            "permission_denied",
+            json!({ "clinical": "read", "patient": "read" }),
+        ),
+        (&["GET", "/v1/patients/../internal", "--key", "k-all"], "ambiguous_path", json!({})),
+        (&["POST", "/v1/patients?_method=DELETE"], "method_override", json!({})),
+    ];
+    for (args, code, needs) in cases {
+        let explained = desk.explain(args);
+        assert_eq!(explained["code"], code, "{args:?} {explained}");
+        assert_eq!(explained["needs"], needs, "{args:?}");
+        let decision = if code.is_empty() { "allow" } else { "deny" };
+        assert_eq!(explained["decision"], decision, "{args:?}");
+    }
+}
+
+#[test]
+fn explain_says_why_to_people() {
+    let desk = Desk::new();
+    let config = ["explain", "--config", "postern.yaml"];
+    let said = desk.run(&[&config[..], &["GET", "/v1//patients"]].concat());
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with("deny  ambiguous_path\n"), "{}", said.out);
+    assert!(said.out.contains("two slashes in a row"), "{}", said.out);
+
+    let said = desk.run(&[&config[..], &["GET", "/v1/patients", "--key", "nobody"]].concat());
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("no key `nobody`; there are k-read, k-all"), "{}", said.err);
+
+    let said = desk.run(&[&config[..], &["get", "/v1/patients"]].concat());
+    assert!(said.out.contains("did you mean GET?"), "{}", said.out);
+}
+
+#[test]
+fn diff_of_the_same_meaning_is_no_change() {
+    let desk = Desk::new();
+    let entries: Vec<&str> = ROUTES.split("  - path:").collect();
+    let turned: Vec<&str> = entries[1..].iter().rev().copied().collect();
+    let text = format!("{}  - path:{}", entries[0], turned.join("  - path:"));
+    desk.write("turned.yaml", text.as_bytes());
+    desk.write("new.yaml", CONFIG.replace("routes.yaml", "turned.yaml").as_bytes());
+    let said = desk.run(&["diff", "--config", "new.yaml", "--against", "postern.yaml"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "no change in effect\n"), "{}", said.err);
+}
+
+#[test]
+fn diff_shows_who_gains_and_who_loses() {
+    let desk = Desk::new();
+    let routes = ROUTES.replace("methods: [GET, POST]", "methods: [GET, POST, DELETE]");
+    desk.write("wider.yaml", routes.replace("public: true", "deny: true").as_bytes());
+    let config = CONFIG.replace("routes.yaml", "wider.yaml").replace(":9000", ":9001");
+    desk.write("new.yaml", config.as_bytes());
+    let diff = ["diff", "--config", "new.yaml", "--against", "postern.yaml"];
+    let said = desk.run(&diff);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for line in [
+        "+ DELETE                         /v1/patients  now needs patient:write of standard",
+        "- GET HEAD POST PUT PATCH DELETE  /v1/status",
+        "key k-all\n+ DELETE  /v1/patients\n",
+        "vendor acme\n+ DELETE  /v1/patients\n",
+        "~ upstreams.practice.url: http://127.0.0.1:9001 (was http://127.0.0.1:9000)",
+    ] {
+        let squeezed =
+            |text: &str| text.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
+        assert!(squeezed(&said.out).contains(&squeezed(line)), "{line}\n{}", said.out);
+    }
+    let json = desk.run(&[&diff[..], &["--json"]].concat()).json();
+    assert_eq!(json["changed"], true);
+    assert_eq!(json["operations"][0]["direction"], "wider");
+    assert_eq!(json["operations"][0]["after"]["needs"], json!({ "patient": "write" }));
+    assert!(!said.out.contains("secret-"), "{}", said.out);
+}
+
+#[test]
+fn routes_are_listed_with_their_lines() {
+    let desk = Desk::new();
+    let said = desk.run(&["routes", "list", "--config", "postern.yaml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines: Vec<Vec<&str>> = said.out.lines().map(|l| l.split_whitespace().collect()).collect();
+    let expected =
+        ["GET", "HEAD", "/v1/patients/**", "patient:read", "standard", "practice", "routes.yaml:3"];
+    assert_eq!(lines[0], expected, "{}", said.out);
+    assert_eq!(lines.last().unwrap()[..3], ["any", "/v1/internal/**", "refused"]);
+    let json = desk.run(&["routes", "list", "--config", "postern.yaml", "--json"]).json();
+    assert_eq!(json["routes"][0]["needs"], json!({ "patient": "read" }));
+}
+
+const OPENAPI: &str = "\
+openapi: 3.0.3
+info: { title: Practice, version: '1' }
+servers: [{ url: https://api.example.com/v1 }]
+paths:
+  /patients: { get: { summary: All patients }, post: {} }
+  /patients/{id}: { get: {} }
+  /widgets: { get: { summary: 'Widgets: all' } }
+";
+
+#[test]
+fn a_drafted_route_map_loads_and_covers_its_document() {
+    let desk = Desk::new();
+    desk.write("openapi.yaml", OPENAPI.as_bytes());
+    let said = desk.run(&["routes", "import", "openapi.yaml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("# choose a category\n  - path: /v1/widgets\n    deny: true"),
+        "{}",
+        said.out
+    );
+    desk.write("routes.yaml", said.out.as_bytes());
+    let said = desk.run(&["check", "--config", "postern.yaml"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    let said = desk.run(&["routes", "coverage", "openapi.yaml", "--config", "postern.yaml"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "4 of 4 operations mapped\n"), "{}", said.err);
+}
+
+#[test]
+fn coverage_names_what_is_unmapped_and_what_is_unused() {
+    let desk = Desk::new();
+    desk.write("openapi.yaml", OPENAPI.as_bytes());
+    let coverage = ["routes", "coverage", "openapi.yaml", "--config", "postern.yaml"];
+    let said = desk.run(&coverage);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("GET  /v1/widgets  Widgets: all"), "{}", said.out);
+    assert!(said.out.contains("/v1/status  routes.yaml:10"), "{}", said.out);
+    assert_eq!(said.err, "postern: 1 operation unmapped\n");
+    let json = desk.run(&[&coverage[..], &["--json"]].concat()).json();
+    assert_eq!(json["unmapped"][0]["path"], "/v1/widgets");
+    assert_eq!(json["unused_rules"][0]["line"], 10);
+}
+
+#[test]
+fn schema_is_json() {
+    let desk = Desk::with(&[]);
+    for args in [&["schema"][..], &["schema", "--route-map"]] {
+        let said = desk.run(args);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(said.json()["$schema"].is_string(), "{args:?}");
+    }
+}
+
+#[test]
+fn health_is_the_status_of_the_answer() {
+    let desk = Desk::with(&[]);
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/healthz", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            assert!(head[..read].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+            stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).unwrap();
+        });
+        let said = desk.run(&["health", "--url", &url]);
+        assert_eq!(said.code, code, "{}", said.err);
+        server.join().unwrap();
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let said = desk.run(&["health", "--url", &format!("http://{closed}/")]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.starts_with("postern: no answer from"), "{}", said.err);
+}
+
+#[test]
+fn usage_is_exit_code_2_and_help_is_0() {
+    let desk = Desk::with(&[]);
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["fly"],
+        &["check"],
+        &["check", "--config"],
+        &["keys", "list"],
+        &["explain", "--config", "x", "GET", "http://a/b"],
+        &["explain", "--config", "x", "GET", "/", "--header", "nothing"],
+        &["routes"],
+    ];
+    for args in wrong {
+        let said = desk.run(args);
+        assert_eq!(said.code, 2, "{args:?} {}", said.out);
+        assert!(!said.err.is_empty() && said.out.is_empty(), "{args:?}");
+    }
+    for args in [&["--help"][..], &["explain", "--help"], &["routes", "import", "--help"]] {
+        let said = desk.run(args);
+        assert_eq!(said.code, 0, "{args:?}");
+        assert!(said.out.contains("Example"), "{args:?} {}", said.out);
+    }
+    let said = desk.run(&["--version"]);
+    assert_eq!(said.out, format!("postern {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    let desk = Desk::new();
+    let routes: String =
+        (0..5_000).map(|n| format!("  - {{ path: /v1/r{n}, category: patient }}\n")).collect();
+    desk.write("routes.yaml", format!("version: 1\nroutes:\n{routes}").as_bytes());
+    let mut child = Command::new(BIN)
+        .args(["routes", "list", "--config", "postern.yaml"])
+        .current_dir(desk.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}

@@ -1,0 +1,162 @@
+//! Every size has its limit, tried one below, at, and one above.
+
+use super::support::fixture::{credentials, request_with};
+use super::support::upstream::Recorded;
+use super::support::{Gateway, Upstream, eventually, request};
+
+fn target(length: usize) -> String {
+    let start = "/v1/appointments/";
+    start.to_owned() + &"a".repeat(length - start.len())
+}
+
+#[test]
+fn a_target_is_at_most_max_target_long() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_target: 1KiB").start();
+    let limit = 1024;
+    for length in [limit - 1, limit] {
+        assert_eq!(gateway.get(&target(length)).status, 200, "{length}");
+        assert_eq!(upstream.only().head.word(1).len(), length);
+    }
+    for length in [limit + 1, limit + 1000, 65_535, 70_000] {
+        let bytes = request("GET", &target(length), "key-all");
+        let mut wire = gateway.wire();
+        wire.send(&bytes);
+        let status = wire.answer().status;
+        assert!(matches!(status, 414 | 431), "{length}: {status}");
+        upstream.assert_untouched("a long target");
+    }
+    let query = format!("/v1/appointments?{}", "a".repeat(limit));
+    gateway.refuses(&upstream, &request("GET", &query, "key-all"), 414, "target_too_long");
+    gateway.assert_alive(&upstream);
+}
+
+#[test]
+fn a_request_has_at_most_max_headers() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_headers: 20").start();
+    let with = |count: usize| {
+        let extra = (3..count).map(|n| format!("X-N{n}: v\r\n")).collect::<String>();
+        gateway.send(&request_with("GET", "/v1/appointments", "key-all", &extra, ""))
+    };
+    assert_eq!(with(19).status, 200);
+    assert_eq!(with(20).status, 200);
+    upstream.take();
+    assert_eq!(with(21).status, 431);
+    assert_eq!(with(500).status, 431);
+    upstream.assert_untouched("many headers");
+    gateway.assert_alive(&upstream);
+}
+
+#[test]
+fn a_head_has_at_most_max_header_bytes() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_header_bytes: 8KiB").start();
+    let whole = |size: usize| {
+        let bare = request_with("GET", "/v1/appointments", "key-all", "X-Long: \r\n", "").len();
+        let extra = format!("X-Long: {}\r\n", "x".repeat(size - bare));
+        let bytes = request_with("GET", "/v1/appointments", "key-all", &extra, "");
+        assert_eq!(bytes.len(), size);
+        gateway.send(&bytes).status
+    };
+    assert_eq!(whole(8191), 200);
+    upstream.take();
+    for size in [8193 + 64, 20_000, 100_000, 500_000] {
+        assert_eq!(whole(size), 431, "{size}");
+    }
+    upstream.assert_untouched("a big head");
+    gateway.assert_alive(&upstream);
+}
+
+#[test]
+fn a_declared_body_is_at_most_max_body_long() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_body: 1KiB").start();
+    for size in [1023, 1024] {
+        let bytes = request_with("POST", "/v1/appointments", "key-all", "", &"x".repeat(size));
+        assert_eq!(gateway.send(&bytes).status, 200, "{size}");
+        assert_eq!(upstream.only().body_bytes, size as u64);
+    }
+    for size in ["1025", "1000000", "9223372036854775808", "18446744073709551615"] {
+        let head = format!(
+            "POST /v1/appointments HTTP/1.1\r\n{}Content-Length: {size}\r\n\r\n",
+            credentials("key-all")
+        );
+        let mut wire = gateway.wire();
+        wire.send(head.as_bytes());
+        let answer = wire.answer();
+        assert!(matches!(answer.status, 413 | 400 | 431), "{size}: {}", answer.head.text());
+        assert!(answer.closes(), "{size}: {}", answer.head.text());
+        assert!(wire.closes(), "{size}");
+    }
+    upstream.assert_untouched("a big body");
+    gateway.assert_alive(&upstream);
+}
+
+#[test]
+fn a_chunked_body_is_counted_on_its_way() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("workers: 1").proxy("max_body: 1KiB").start();
+    let chunked = |size: usize| {
+        let mut text = format!(
+            "POST /v1/appointments HTTP/1.1\r\n{}Transfer-Encoding: chunked\r\n\r\n",
+            credentials("key-all")
+        );
+        for _ in 0..size / 100 {
+            text += &format!("64\r\n{}\r\n", "x".repeat(100));
+        }
+        let rest = size % 100;
+        if rest > 0 {
+            text += &format!("{rest:x}\r\n{}\r\n", "x".repeat(rest));
+        }
+        gateway.send((text + "0\r\n\r\n").as_bytes()).status
+    };
+    assert_eq!(chunked(1023), 200);
+    assert_eq!(chunked(1024), 200);
+    assert_eq!(
+        upstream.take().iter().map(|seen| seen.body_bytes).collect::<Vec<_>>(),
+        [1023, 1024]
+    );
+    assert_eq!(chunked(1025), 413);
+    assert_eq!(chunked(50_000), 413);
+    assert_eq!(gateway.get("/v1/appointments").status, 200);
+    eventually("the aborted requests to end", || upstream.open() <= 1);
+    let whole = |seen: &Recorded| seen.complete && seen.line().starts_with("POST");
+    assert!(!upstream.take().iter().any(whole), "a cut body looked whole");
+}
+
+#[test]
+fn a_route_may_set_its_own_body_limit() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_body: 1KiB").start();
+    let body = "x".repeat(5000);
+    let own = request_with("POST", "/v1/export", "key-all", "", &body);
+    assert_eq!(gateway.send(&own).status, 200);
+    upstream.take();
+    let other = request_with("POST", "/v1/files/x", "key-all", "", &body);
+    gateway.refuses(&upstream, &other, 413, "body_too_large");
+}
+
+#[test]
+fn one_busy_connection_more_than_max_connections_is_not_served() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.body()?;
+        exchange.hang()
+    });
+    let gateway = Gateway::over(&upstream).proxy("workers: 1").proxy("max_connections: 10").start();
+    let begin = || {
+        let mut wire = gateway.wire();
+        wire.send(&request("GET", "/v1/appointments", "key-all"));
+        wire
+    };
+    let open: Vec<_> = (0..10).map(|_| begin()).collect();
+    eventually("ten requests in flight", || upstream.count() == 10);
+    let mut more = begin();
+    assert!(more.closes_after_anything());
+    assert_eq!(upstream.count(), 10, "an eleventh connection was served");
+    drop(open);
+    eventually("room again", || {
+        drop(begin());
+        upstream.count() > 10
+    });
+}
