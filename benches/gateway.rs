@@ -1,0 +1,189 @@
+//! The gateway beside a bare hyper forwarder, end to end: CPU per request, memory under a big body, time of a check.
+//!
+//! Each proxy is a process of its own with one worker; load and upstream are threads of this one. The two are loaded in
+//! turn, round after round, so that what else the machine does falls on both; the ratio is taken inside each round. CPU
+//! is user plus system time from `/proc/PID/stat`: it hardly depends on how fast the load comes. The floor forwards with
+//! hyper's server and hyper-util's pooled client and decides nothing. The aim is a ratio of 1.15 at most.
+//!
+//! `cargo bench --bench gateway`; `-- --rounds N` and `-- --requests N` for more or less.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a program for a terminal, run by hand; a panic is the report"
+)]
+
+mod gateway {
+    pub(crate) mod floor;
+    pub(crate) mod load;
+}
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gateway::{floor, load};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_postern");
+const CONNECTIONS: usize = 64;
+
+/// A proxy under load, killed at the end.
+struct Proxy {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Proxy {
+    /// Starts a command whose line with `listening gateway=` on stderr names its address.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("a line with the address").unwrap();
+            if let Some(rest) = line.strip_prefix("listening gateway=") {
+                break rest.split(' ').next().unwrap().parse().unwrap();
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// User and system time so far.
+    fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        let ticks =
+            |n: usize| after_name.split_whitespace().nth(n).unwrap().parse::<u64>().unwrap();
+        // Fields 14 and 15 of the line, in ticks of a hundredth of a second.
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
+    fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Microseconds of CPU for each of `requests` requests.
+    fn cost(&self, requests: usize) -> f64 {
+        load::run(self.address, CONNECTIONS, requests / 10);
+        let before = self.cpu();
+        load::run(self.address, CONNECTIONS, requests);
+        #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
+        let requests = requests as f64;
+        (self.cpu() - before).as_secs_f64() * 1e6 / requests
+    }
+}
+
+/// A configuration with as many routes as asked, in front of one upstream.
+fn configure(directory: &Path, upstream: SocketAddr, routes: usize) {
+    let keys = format!(
+        "static_keys:\n  - {{ kind: vendor, vendor: acme, key: {} }}\n  - {{ kind: subscriber, id: bench, practice: north, \
+         owner: dr-lee, api: standard, permissions: {{ appointment: write, files: read }}, key: {} }}\n",
+        load::VENDOR_KEY,
+        load::SUBSCRIBER_KEY
+    );
+    let text = format!(
+        "listen: {{ gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\" }}\nupstreams: {{ practice: {{ url: \"http://{upstream}\" }} }}\n\
+         apis: {{ standard: {{ mount: /v1, upstream: practice, routes: routes.yaml }} }}\nproxy: {{ workers: 1 }}\n{keys}"
+    );
+    let mut map = "version: 1\nroutes:\n  - path: /v1/files/**\n    category: files\n".to_owned();
+    for n in 1..routes {
+        map += &format!("  - path: /v1/r{n}/{{id}}/items\n    category: appointment\n");
+    }
+    fs::write(directory.join("postern.yaml"), text).unwrap();
+    fs::write(directory.join("routes.yaml"), map).unwrap();
+}
+
+fn postern(directory: &Path) -> Proxy {
+    Proxy::start(
+        Command::new(BINARY).args(["serve", "--config"]).arg(directory.join("postern.yaml")),
+    )
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn compare_cpu(rounds: usize, requests: usize) {
+    let upstream = load::upstream();
+    let directory = tempfile::TempDir::new().unwrap();
+    configure(directory.path(), upstream, 100);
+    let own = std::env::current_exe().unwrap();
+    let floor = Proxy::start(Command::new(own).args(["floor", &upstream.to_string()]));
+    let postern = postern(directory.path());
+    let mut ratios = Vec::new();
+    for round in 1..=rounds {
+        let (bare, full) = (floor.cost(requests), postern.cost(requests));
+        ratios.push(full / bare);
+        println!(
+            "round {round}: floor {bare:.1} us, postern {full:.1} us of CPU a request, ratio {:.3}",
+            full / bare
+        );
+    }
+    println!(
+        "median ratio of {rounds} rounds, {CONNECTIONS} connections: {:.3} (aim: at most 1.15)",
+        median(ratios)
+    );
+}
+
+fn stream_a_gibibyte() {
+    let directory = tempfile::TempDir::new().unwrap();
+    configure(directory.path(), load::big_upstream(1024), 1);
+    let postern = postern(directory.path());
+    let before = postern.memory_kib();
+    let mut most = before;
+    let begun = Instant::now();
+    let bytes = load::download(postern.address, |_| most = most.max(postern.memory_kib()));
+    let growth = most - before;
+    println!(
+        "{} MiB streamed in {:.1?}, RSS grew by {growth} KiB (aim: under 20480)",
+        bytes >> 20,
+        begun.elapsed()
+    );
+}
+
+fn check_a_thousand_routes() {
+    let directory = tempfile::TempDir::new().unwrap();
+    configure(directory.path(), load::upstream(), 1000);
+    let times = (0..9).map(|_| {
+        let begun = Instant::now();
+        let mut check = Command::new(BINARY);
+        check
+            .args(["check", "--config"])
+            .arg(directory.path().join("postern.yaml"))
+            .stdout(Stdio::null());
+        assert!(check.status().unwrap().success());
+        begun.elapsed().as_secs_f64() * 1e3
+    });
+    println!(
+        "check of 1,000 routes: {:.1} ms at the median, process start included (aim: under 100)",
+        median(times.collect())
+    );
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == "floor") {
+        return floor::run(arguments[2].parse().unwrap());
+    }
+    let number = |name: &str, usual: usize| {
+        let at = arguments.iter().position(|argument| argument == name);
+        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(usual)
+    };
+    compare_cpu(number("--rounds", 7), number("--requests", 40_000));
+    stream_a_gibibyte();
+    check_a_thousand_routes();
+}
