@@ -37,7 +37,7 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let ticket = session.begin();
-    let snapshot = session.worker.snapshot.load_full();
+    let snapshot = session.worker.current();
     let config = &snapshot.config;
     let (parts, body) = request.into_parts();
     let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
@@ -100,7 +100,9 @@ impl Exchange<'_> {
         let Some(upgrade) = upgrade else {
             return forward(&session.worker, snapshot, &passage, parts, body).await;
         };
-        let response = websocket(&session.worker, snapshot, &passage, parts, upgrade).await?;
+        // In a box: handshakes are rare, and what every request moves should be small.
+        let handshake = websocket(&session.worker, snapshot, &passage, parts, upgrade);
+        let response = Box::pin(handshake).await?;
         if respond::is_upgrade(&response) {
             session.pulse.set_tunnel();
         }

@@ -24,6 +24,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug)]
 pub struct Worker {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    latest: RefCell<Rc<Arc<Snapshot>>>,
     pub cells: Arc<WorkerCells>,
     pub pools: Pools,
     /// For request ids and trace ids; seeded from the operating system.
@@ -31,6 +32,18 @@ pub struct Worker {
     pub(crate) seats: Rc<Seats>,
     /// Limits of the whole gateway are divided among so many.
     pub(crate) workers: usize,
+}
+
+impl Worker {
+    /// The snapshot of now, lent by this worker: its own count of references is written by all of them.
+    pub(crate) fn current(&self) -> Rc<Arc<Snapshot>> {
+        let now = self.snapshot.load();
+        let mut latest = self.latest.borrow_mut();
+        if !Arc::ptr_eq(&now, &latest) {
+            *latest = Rc::new(Arc::clone(&now));
+        }
+        Rc::clone(&latest)
+    }
 }
 
 /// The listening sockets, one set a worker (SO_REUSEPORT), bound before anything is served.
@@ -108,6 +121,7 @@ pub fn run(
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let worker = Rc::new(Worker {
+        latest: RefCell::new(Rc::new(snapshot.load_full())),
         snapshot,
         cells,
         pools: Pools::default(),
