@@ -59,16 +59,13 @@ pub async fn forward(
     parts: &Parts,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let (shared, order) = place_order(snapshot, passage, parts)?;
-    let fault = body.fault();
-    let delivered =
-        deliver(&worker.pools, shared, &order, parts, Outgoing::from_caller(body)).await;
-    // A body that broke ends the exchange with the upstream, too; the caller is told of its own fault.
-    delivered.map_err(|refusal| fault.get().map_or(refusal, |fault| fault.refusal()))
+    let (shared, order) = place_order(worker, snapshot, passage, parts)?;
+    deliver(&worker.pools, shared, &order, parts, Outgoing::from_caller(body)).await
 }
 
 /// What is asked of which upstream.
 pub(crate) fn place_order<'r>(
+    worker: &Worker,
     snapshot: &'r Snapshot,
     passage: &'r Passage<'r>,
     parts: &Parts,
@@ -90,6 +87,8 @@ pub(crate) fn place_order<'r>(
         https: passage.https,
         host: passage.host,
         credentials: &config.credentials,
+        // Every caller that is let in can be served one thing at a time.
+        most_connections: (config.proxy.max_connections / worker.workers.max(1)).max(1),
     };
     Ok((shared, order))
 }
@@ -113,7 +112,7 @@ pub(crate) async fn deliver(
     body: Outgoing,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let lane = pools.lane(shared);
-    let (response, lease) = exchange(&lane, shared, order, parts, body).await?;
+    let (response, lease) = exchange(pools, &lane, shared, order, parts, body).await?;
     // An upgrade that nobody asked for: what follows on that connection is no answer.
     if response.status().is_informational() {
         return Err(Refusal::UpstreamProtocolError);
@@ -126,6 +125,7 @@ pub(crate) async fn deliver(
 
 /// Endpoints that cannot be reached are passed over, each once; what was sent is sent again once at most.
 async fn exchange(
+    pools: &Pools,
     lane: &Rc<Lane>,
     shared: &Arc<Shared>,
     order: &Order<'_>,
@@ -133,31 +133,52 @@ async fn exchange(
     mut body: Outgoing,
 ) -> Result<(Response<Incoming>, Lease), Refusal> {
     let repeatable = order.method.is_idempotent() && body.is_empty();
+    let fault = body.fault();
+    let patience = shared.spec.response_timeout;
     let (mut unreached, mut again) = (0, false);
     let mut freshness = Freshness::Any;
     while let Some(endpoint) = lane.choose(&shared.peers, unreached) {
         let Some((station, peer)) = lane.station(endpoint).zip(shared.peers.get(endpoint)) else {
             break;
         };
-        let Ok((mut carrier, kept)) = station.carrier(lane, shared, peer, freshness).await else {
-            peer.health.failed();
-            unreached |= bit(endpoint);
-            continue;
+        let ready = if freshness == Freshness::Any { station.kept() } else { None };
+        let (mut carrier, kept) = match ready {
+            Some(carrier) => (carrier, true),
+            None => {
+                let berth = pools.berth(order.most_connections).ok_or(Refusal::Overloaded)?;
+                // In a box: connecting is rare and long, and what is not connecting should be small.
+                let made = Box::pin(station.carrier(lane, shared, peer, freshness, berth)).await;
+                let Ok(made) = made else {
+                    peer.health.failed();
+                    unreached |= bit(endpoint);
+                    continue;
+                };
+                made
+            }
         };
         let host = station.host.as_ref().ok_or(Refusal::UpstreamUnreachable)?;
-        let to = addressee(lane, shared, peer, host, &carrier);
+        let version = if carrier.is_shared() { Version::HTTP_2 } else { Version::HTTP_11 };
+        let to = addressee(lane, shared, peer, host, version);
         let request = order
             .request(parts, to, body)
             .map_err(|_| Refusal::MalformedRequest("a header cannot be forwarded"))?;
-        let failure = match carrier.exchange(request, shared.spec.response_timeout).await {
+        let outcome = match &mut carrier {
+            Carrier::Whole(connection) => connection.exchange(request, patience).await,
+            Carrier::Shared(stream) => stream.exchange(request, patience).await,
+        };
+        let failure = match outcome {
             Ok(response) => {
                 peer.health.fared_well();
                 return Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier }));
             }
             Err(failure) => failure,
         };
+        // A body that broke ends the exchange with the upstream, too: that is the caller's doing, and the caller's to know.
+        if let Some(fault) = fault.as_ref().and_then(|cell| cell.get()) {
+            return Err(fault.refusal());
+        }
         // A kept connection may have been closing just then, which says nothing of the endpoint.
-        if !kept && !matches!(failure, Unanswered::Late) {
+        if !kept || matches!(failure, Unanswered::Late) {
             peer.health.failed();
         }
         body = match failure {
@@ -179,7 +200,7 @@ pub(crate) fn addressee<'a>(
     shared: &'a Shared,
     peer: &'a Peer,
     host: &'a HeaderValue,
-    carrier: &Carrier,
+    version: Version,
 ) -> Addressee<'a> {
     Addressee {
         host,
@@ -187,10 +208,8 @@ pub(crate) fn addressee<'a>(
         https: peer.endpoint.https,
         preserve_host: shared.spec.preserve_host,
         headers: &lane.headers,
-        version: match carrier {
-            Carrier::Whole(_) => Version::HTTP_11,
-            Carrier::Shared(_) => Version::HTTP_2,
-        },
+        said: &lane.said,
+        version,
     }
 }
 

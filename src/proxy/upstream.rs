@@ -13,6 +13,7 @@ use rustls_pki_types::ServerName;
 
 use crate::config::{Endpoint, Fault, Upstream, UpstreamTls};
 
+pub(crate) mod berth;
 pub(crate) mod connect;
 pub(crate) mod connection;
 pub(crate) mod deadline;

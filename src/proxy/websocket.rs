@@ -33,7 +33,7 @@ use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::connect::{Offer, connect};
 use crate::proxy::upstream::connection::{Connection, Unanswered};
 use crate::proxy::upstream::outgoing::Outgoing;
-use crate::proxy::upstream::pool::{Carrier, Lane, bit};
+use crate::proxy::upstream::pool::{Carrier, bit};
 use crate::proxy::upstream::{Pools, Shared};
 use crate::proxy::worker::Worker;
 
@@ -53,7 +53,7 @@ pub async fn websocket(
     parts: &Parts,
     upgrade: OnUpgrade,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let (shared, order) = place_order(snapshot, passage, parts)?;
+    let (shared, order) = place_order(worker, snapshot, passage, parts)?;
     let idle = snapshot.config.proxy.idle_timeout;
     open_tunnel(&worker.pools, shared, &order, parts, upgrade, idle).await
 }
@@ -67,7 +67,7 @@ pub(crate) async fn open_tunnel(
     idle: Duration,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let expected = read_handshake(parts)?;
-    let (response, lease) = shake_hands(&pools.lane(shared), shared, order, parts).await?;
+    let (response, lease) = shake_hands(pools, shared, order, parts).await?;
     if !response.status().is_informational() {
         let (mut head, incoming) = response.into_parts();
         answer::tidy(&mut head, order.public(shared), order.request_id)?;
@@ -145,37 +145,46 @@ fn has_upgrade_option(headers: &HeaderMap) -> bool {
 
 /// Sends the handshake over a connection of its own; endpoints that cannot be reached are passed over.
 async fn shake_hands(
-    lane: &Rc<Lane>,
+    pools: &Pools,
     shared: &Arc<Shared>,
     order: &Order<'_>,
     parts: &Parts,
 ) -> Result<(Response<Incoming>, Lease), Refusal> {
+    let lane = &pools.lane(shared);
     let mut unreached = 0;
     while let Some(endpoint) = lane.choose(&shared.peers, unreached) {
         let Some((station, peer)) = lane.station(endpoint).zip(shared.peers.get(endpoint)) else {
             break;
         };
+        let berth = pools.berth(order.most_connections).ok_or(Refusal::Overloaded)?;
         let opened = match connect(shared, peer, Offer::Http1Only).await {
-            Ok(transport) => Connection::open_for_upgrade(transport).await,
+            Ok(transport) => Connection::open_for_upgrade(transport, berth).await,
             Err(unreached) => Err(unreached),
         };
-        let Ok(connection) = opened else {
+        let Ok(mut connection) = opened else {
             peer.health.failed();
             unreached |= bit(endpoint);
             continue;
         };
-        let mut carrier = Carrier::Whole(connection);
         let host = station.host.as_ref().ok_or(Refusal::UpstreamUnreachable)?;
-        let to = addressee(lane, shared, peer, host, &carrier);
+        let to = addressee(lane, shared, peer, host, Version::HTTP_11);
         let mut request = order
             .request(parts, to, Outgoing::empty())
             .map_err(|_| Refusal::MalformedRequest("a header cannot be forwarded"))?;
         request.headers_mut().insert(header::CONNECTION, UPGRADE);
         request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
-        return match carrier.exchange(request, shared.spec.response_timeout).await {
-            Ok(response) => Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier })),
-            Err(Unanswered::Late) => Err(Refusal::UpstreamTimeout),
-            Err(_) => Err(Refusal::UpstreamProtocolError),
+        let outcome = connection.exchange(request, shared.spec.response_timeout).await;
+        let carrier = Carrier::Whole(connection);
+        return match outcome {
+            Ok(response) => {
+                peer.health.fared_well();
+                Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier }))
+            }
+            Err(unanswered) => {
+                peer.health.failed();
+                let late = matches!(unanswered, Unanswered::Late);
+                Err(if late { Refusal::UpstreamTimeout } else { Refusal::UpstreamProtocolError })
+            }
         };
     }
     Err(Refusal::UpstreamUnreachable)

@@ -30,7 +30,6 @@ pub struct UpstreamBody {
     ahead: Option<Bytes>,
     lease: Option<Lease>,
     patience: Duration,
-    passed: u64,
 }
 
 /// A connection in use, and where it came from.
@@ -56,31 +55,18 @@ impl Lease {
     pub(crate) fn end(self) {
         self.lane.take_back(self.endpoint, self.carrier);
     }
-
-    fn heard(&mut self, patience: Duration) {
-        match &mut self.carrier {
-            Carrier::Whole(connection) => connection.heard(patience),
-            Carrier::Shared(stream) => stream.heard(patience),
-        }
-    }
-
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.carrier {
-            Carrier::Whole(connection) => connection.poll_silence(cx),
-            Carrier::Shared(stream) => stream.poll_silence(cx),
-        }
-    }
 }
 
 impl UpstreamBody {
-    pub(crate) fn new(incoming: Incoming, mut lease: Lease, patience: Duration) -> Self {
-        lease.heard(patience);
-        Self { incoming, ahead: None, lease: Some(lease), patience, passed: 0 }
+    pub(crate) fn new(incoming: Incoming, lease: Lease, patience: Duration) -> Self {
+        Self { incoming, ahead: None, lease: Some(lease), patience }
     }
 
-    /// How many bytes the caller's side has taken.
-    pub fn passed(&self) -> u64 {
-        self.passed
+    /// The silence is counted anew: a first byte has come, and more are waited for.
+    pub(crate) fn heard(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.carrier.deadline().after(self.patience);
+        }
     }
 
     /// Takes the first bytes without waiting; true once they are all there are and the connection is free again.
@@ -105,9 +91,10 @@ impl UpstreamBody {
             match Pin::new(&mut self.incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    lease.heard(self.patience);
                     if self.incoming.is_end_stream() {
                         self.finish();
+                    } else {
+                        lease.carrier.deadline().after(self.patience);
                     }
                     return Poll::Ready(Some(Ok(data)));
                 }
@@ -115,11 +102,18 @@ impl UpstreamBody {
                     tracing::debug!(%error, "upstream answer broke off");
                     return self.break_off();
                 }
+                // HTTP/2 can say that nothing more comes without saying that this was all.
+                Poll::Ready(None)
+                    if lease.carrier.is_shared() && !self.incoming.is_end_stream() =>
+                {
+                    tracing::debug!("upstream answer was reset before its end");
+                    return self.break_off();
+                }
                 Poll::Ready(None) => {
                     self.finish();
                     return Poll::Ready(None);
                 }
-                Poll::Pending if lease.poll_silence(cx).is_ready() => {
+                Poll::Pending if lease.carrier.deadline().poll(cx).is_ready() => {
                     tracing::debug!("upstream answer fell silent");
                     return self.break_off();
                 }
@@ -153,9 +147,6 @@ impl Body for UpstreamBody {
             Some(data) => Some(Ok(data)),
             None => std::task::ready!(this.poll_data(cx)),
         };
-        if let Some(Ok(data)) = &data {
-            this.passed = this.passed.saturating_add(data.len() as u64);
-        }
         Poll::Ready(data.map(|data| data.map(Frame::data)))
     }
 

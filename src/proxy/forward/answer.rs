@@ -26,7 +26,6 @@ enum Kind {
     Dropped,
     /// Holds addresses.
     Addressed,
-    Cached,
     Ordinary,
 }
 
@@ -44,7 +43,6 @@ fn kind(name: &HeaderName) -> Kind {
         | b"http2-settings"
         | b"x-request-id" => Kind::Dropped,
         b"location" | b"content-location" | b"link" => Kind::Addressed,
-        b"cache-control" => Kind::Cached,
         _ => Kind::Ordinary,
     }
 }
@@ -58,12 +56,11 @@ pub(crate) fn tidy(
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
     unify_length(headers);
-    let (mut drops, mut addressed, mut cached) = (false, false, false);
+    let (mut drops, mut addressed) = (false, false);
     for name in headers.keys() {
         let kind = kind(name);
         drops |= kind == Kind::Dropped;
         addressed |= kind == Kind::Addressed;
-        cached |= kind == Kind::Cached;
     }
     if drops {
         if !is_plainly_framed(headers) {
@@ -74,8 +71,9 @@ pub(crate) fn tidy(
     if addressed {
         turn_addresses(headers, public);
     }
-    if !cached {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Asked only now: an upstream's `Connection` may have named the one it sent.
+    if let header::Entry::Vacant(unsaid) = headers.entry(header::CACHE_CONTROL) {
+        unsaid.insert(HeaderValue::from_static("no-store"));
     }
     if let Ok(id) = HeaderValue::from_bytes(&request_id.digits()) {
         headers.insert(REQUEST_ID, id);
@@ -159,7 +157,10 @@ pub(crate) async fn settle(
     }
     Ok(match body.into_whole() {
         Ok(whole) => ResponseBody::Own(Full::new(whole)),
-        Err(body) => ResponseBody::Upstream(body),
+        Err(mut body) => {
+            body.heard();
+            ResponseBody::Upstream(body)
+        }
     })
 }
 

@@ -3,10 +3,11 @@
 //! The head is made anew, header by header, from the judged target and from those of the caller's headers that may pass;
 //! what the gateway says itself is written last, so that nothing a caller sends can stand beside it or take it away.
 
-use std::io::Write as _;
+use std::cell::{RefCell, RefMut};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use bytes::Bytes;
+use bytes::{BufMut as _, BytesMut};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
@@ -34,6 +35,8 @@ pub(crate) struct Order<'r> {
     /// The public host, as the caller named it.
     pub(crate) host: &'r str,
     pub(crate) credentials: &'r Credentials,
+    /// How many connections to upstreams the worker may have open.
+    pub(crate) most_connections: usize,
 }
 
 /// The endpoint that a head is for.
@@ -45,6 +48,8 @@ pub(crate) struct Addressee<'a> {
     pub(crate) preserve_host: bool,
     /// What the gateway itself presents.
     pub(crate) headers: &'a [(HeaderName, HeaderValue)],
+    /// Where the values are written that the gateway says itself.
+    pub(crate) said: &'a RefCell<BytesMut>,
     pub(crate) version: Version,
 }
 
@@ -129,7 +134,7 @@ impl Order<'_> {
         let mut headers = HeaderMap::with_capacity(caller.headers.len() + 12 + to.headers.len());
         self.write_routing(&mut headers, to)?;
         self.copy_passing(&mut headers, caller, to);
-        self.write_identity(&mut headers)?;
+        self.write_identity(&mut headers, to.said)?;
         for (name, value) in to.headers {
             headers.insert(name, value.clone());
         }
@@ -165,8 +170,8 @@ impl Order<'_> {
         join_cookies(headers, to.version);
     }
 
-    fn write_identity(&self, headers: &mut HeaderMap) -> Option<()> {
-        let mut said = Said::default();
+    fn write_identity(&self, headers: &mut HeaderMap, said: &RefCell<BytesMut>) -> Option<()> {
+        let mut said = Said::begin(said);
         if let Some(caller) = self.caller {
             said.text(names::PRACTICE, &caller.practice);
             said.text(names::KEY_ID, &caller.key_id);
@@ -215,20 +220,26 @@ fn join_cookies(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-/// Values that the gateway writes, in one buffer for all of them.
-#[derive(Debug)]
-struct Said {
-    text: Vec<u8>,
+/// Values that the gateway writes, one after the other in a buffer that they share.
+struct Said<'a> {
+    text: RefMut<'a, BytesMut>,
     ends: SmallVec<[(HeaderName, usize); 10]>,
 }
 
-impl Default for Said {
-    fn default() -> Self {
-        Self { text: Vec::with_capacity(320), ends: SmallVec::new() }
-    }
-}
+/// What the values of one request usually need; a block holds those of many.
+const USUAL: usize = 512;
+const BLOCK: usize = 16 * 1024;
 
-impl Said {
+impl<'a> Said<'a> {
+    fn begin(said: &'a RefCell<BytesMut>) -> Self {
+        let mut text = said.borrow_mut();
+        text.clear();
+        if text.capacity() < USUAL {
+            text.reserve(BLOCK);
+        }
+        Self { text, ends: SmallVec::new() }
+    }
+
     fn bytes(&mut self, name: HeaderName, value: &[u8]) {
         self.text.extend_from_slice(value);
         self.end(name);
@@ -242,10 +253,10 @@ impl Said {
     fn scopes(&mut self, scopes: &[(&str, Access)]) {
         for (position, (scope, access)) in scopes.iter().enumerate() {
             if position > 0 {
-                self.text.push(b' ');
+                self.text.put_u8(b' ');
             }
             self.encoded(scope);
-            self.text.push(b':');
+            self.text.put_u8(b':');
             self.text.extend_from_slice(access.need().as_bytes());
         }
         self.end(names::SCOPES);
@@ -266,7 +277,7 @@ impl Said {
         const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
         for byte in value.bytes() {
             if matches!(byte, b' '..=b'~') && byte != b'%' {
-                self.text.push(byte);
+                self.text.put_u8(byte);
             } else {
                 let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
                 self.text.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
@@ -274,8 +285,8 @@ impl Said {
         }
     }
 
-    fn write(self, headers: &mut HeaderMap) -> Option<()> {
-        let text = Bytes::from(self.text);
+    fn write(mut self, headers: &mut HeaderMap) -> Option<()> {
+        let text = self.text.split().freeze();
         let mut start = 0;
         for (name, end) in self.ends {
             let value = HeaderValue::from_maybe_shared(text.slice(start..end)).ok()?;

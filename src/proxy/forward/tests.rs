@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Endpoint, Upstream, UpstreamTls};
+use crate::proxy::body::BodyFault;
+use crate::proxy::body::request::FaultCell;
 use crate::proxy::forward::order::tests::{order, parts};
 use crate::proxy::upstream::outgoing::Scripted;
 
@@ -104,7 +106,7 @@ fn upload(frames: &[&'static str]) -> Outgoing {
     for frame in frames {
         sender.try_send(Ok(Frame::data(Bytes::from_static(frame.as_bytes())))).unwrap();
     }
-    Scripted { frames: receiver, length: None }.into()
+    Scripted { frames: receiver, length: None, fault: Rc::default() }.into()
 }
 
 /// One GET against an upstream that answers `script`; with what it was asked.
@@ -310,7 +312,7 @@ fn an_upload_in_progress_is_not_the_upstreams_silence() {
             }
             socket.write_all(OK.as_bytes()).await.unwrap();
         });
-        let body = Scripted { frames, length: None }.into();
+        let body = Scripted { frames, length: None, fault: Rc::default() }.into();
         assert_eq!(text(send(&Pools::default(), &shared, Method::Post, body).await).await, "ok");
     });
 }
@@ -336,6 +338,75 @@ fn endpoints_that_refuse_are_passed_over() {
             shared.health().iter().map(|(_, well)| *well).collect::<Vec<_>>(),
             [false, true]
         );
+    });
+}
+
+/// An upload that breaks by the caller's doing.
+fn broken_upload() -> Outgoing {
+    let (sender, frames) = mpsc::channel(1);
+    let fault: FaultCell = Rc::default();
+    let told = Rc::clone(&fault);
+    spawn_local(async move {
+        sender.send(Ok(Frame::data(Bytes::from_static(b"x")))).await.unwrap();
+        told.set(Some(BodyFault::TooLarge { limit: 1 }));
+        sender.send(Err(BodyFault::TooLarge { limit: 1 })).await.unwrap();
+    });
+    Scripted { frames, length: None, fault }.into()
+}
+
+#[test]
+fn a_callers_fault_is_told_to_the_caller_and_not_held_against_the_endpoint() {
+    on_one_thread(async {
+        let (listener, endpoint) = listen().await;
+        let _got = play(listener, vec![vec![]; 9]);
+        let shared = Shared::build(upstream(vec![endpoint])).unwrap();
+        let pools = Pools::default();
+        for _ in 0..4 {
+            let outcome = send(&pools, &shared, Method::Post, broken_upload()).await;
+            assert_eq!(outcome.unwrap_err(), Refusal::BodyTooLarge { limit: 1 });
+        }
+        assert!(shared.health().iter().all(|(_, well)| *well));
+    });
+}
+
+#[test]
+fn an_endpoint_that_never_answers_in_time_is_left_alone_for_a_while() {
+    on_one_thread(async {
+        let (listener, endpoint) = listen().await;
+        let mut spec = upstream(vec![endpoint]);
+        spec.response_timeout = Duration::from_millis(10);
+        let shared = Shared::build(spec).unwrap();
+        let _mute = listener;
+        for _ in 0..3 {
+            let outcome = get(&Pools::default(), &shared).await;
+            assert_eq!(outcome.unwrap_err(), Refusal::UpstreamTimeout);
+        }
+        assert!(shared.health().iter().all(|(_, well)| !*well));
+    });
+}
+
+#[test]
+fn a_worker_opens_no_more_connections_than_it_may_and_gives_up_an_idle_one_for_another_upstream() {
+    on_one_thread(async {
+        let (mute, silent) = listen().await;
+        let (listener, speaking) = listen().await;
+        let _got = play(listener, vec![vec![OK; 9]; 9]);
+        let silent = Shared::build(upstream(vec![silent])).unwrap();
+        let speaking = Shared::build(upstream(vec![speaking])).unwrap();
+        let pools = Rc::new(Pools::default());
+        let one_at_most = |shared: &Arc<Shared>| {
+            let (pools, shared) = (Rc::clone(&pools), Arc::clone(shared));
+            async move {
+                let mut order = order(Method::Get, "/v1/patients", None);
+                order.most_connections = 1;
+                deliver(&pools, &shared, &order, &parts(&[]), Outgoing::empty()).await
+            }
+        };
+        assert_eq!(text(one_at_most(&speaking).await).await, "ok");
+        // The kept connection gives way to the one in use; a second one is one too many.
+        spawn_local(one_at_most(&silent));
+        let _held = mute.accept().await.unwrap();
+        assert_eq!(one_at_most(&speaking).await.unwrap_err(), Refusal::Overloaded);
     });
 }
 

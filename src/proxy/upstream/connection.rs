@@ -1,8 +1,8 @@
 //! One HTTP/1.1 connection to an upstream, held by whoever uses it; dropped, it is closed at once.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,8 +11,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
 
+use crate::proxy::upstream::berth::Berth;
 use crate::proxy::upstream::connect::{Metered, Transport, Unreached};
 use crate::proxy::upstream::deadline::Deadline;
 use crate::proxy::upstream::outgoing::{Outgoing, Progress};
@@ -25,6 +28,7 @@ pub(crate) struct Connection {
     task: AbortHandle,
     /// Made for an upgrade, and never used for a second request.
     single_use: bool,
+    _berth: Berth,
 }
 
 /// Why a request has no answer.
@@ -40,7 +44,7 @@ pub(crate) enum Unanswered {
 }
 
 impl Connection {
-    pub(crate) async fn open(transport: Transport) -> Result<Self, Unreached> {
+    pub(crate) async fn open(transport: Transport, berth: Berth) -> Result<Self, Unreached> {
         let (metered, received) = Metered::new(transport);
         let handshake = http1::Builder::new().handshake(TokioIo::new(metered)).await;
         let (sender, driver) = handshake.map_err(|_| Unreached)?;
@@ -49,12 +53,15 @@ impl Connection {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
-        let task = task.abort_handle();
-        Ok(Self { sender, received, deadline: Deadline::default(), task, single_use: false })
+        let (deadline, task) = (Deadline::default(), task.abort_handle());
+        Ok(Self { sender, received, deadline, task, single_use: false, _berth: berth })
     }
 
     /// For a WebSocket handshake: whatever comes of it, it is the only request on this connection.
-    pub(crate) async fn open_for_upgrade(transport: Transport) -> Result<Self, Unreached> {
+    pub(crate) async fn open_for_upgrade(
+        transport: Transport,
+        berth: Berth,
+    ) -> Result<Self, Unreached> {
         let handshake = http1::Builder::new().handshake(TokioIo::new(transport)).await;
         let (sender, driver) = handshake.map_err(|_| Unreached)?;
         let task = spawn_local(async move {
@@ -63,7 +70,8 @@ impl Connection {
             }
         });
         let (received, task) = (Rc::default(), task.abort_handle());
-        Ok(Self { sender, received, deadline: Deadline::default(), task, single_use: true })
+        let deadline = Deadline::default();
+        Ok(Self { sender, received, deadline, task, single_use: true, _berth: berth })
     }
 
     /// Nothing is in flight in either direction, and the upstream has not closed it.
@@ -71,30 +79,26 @@ impl Connection {
         !self.single_use && self.sender.is_ready()
     }
 
-    pub(crate) async fn exchange(
+    /// When something was last sent or heard.
+    pub(crate) fn last_used(&self) -> Instant {
+        self.deadline.counted_from()
+    }
+
+    /// No `async fn`, which would keep the request in a future that is moved with every request.
+    pub(crate) fn exchange(
         &mut self,
         request: Request<Outgoing>,
         patience: Duration,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
         let progress = request.body().progress();
-        let received_before = self.received.get();
         let answer = self.sender.try_send_request(request);
         self.deadline.after(patience);
-        match in_time(answer, &mut self.deadline, progress.as_deref(), patience).await {
-            None => Err(Unanswered::Late),
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(why_unanswered(error, self.received.get() != received_before)),
-        }
+        let received = Some((&*self.received, self.received.get()));
+        Awaited { answer, deadline: &mut self.deadline, progress, patience, received }
     }
 
-    /// Begins to count the silence of an answer's body anew.
-    pub(crate) fn heard(&mut self, patience: Duration) {
-        self.deadline.after(patience);
-    }
-
-    /// Ready when the silence has been too long.
-    pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.deadline.poll(cx)
+    pub(crate) fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
     }
 }
 
@@ -104,37 +108,48 @@ impl Drop for Connection {
     }
 }
 
-pub(crate) fn why_unanswered(
-    mut error: TrySendError<Request<Outgoing>>,
-    anything_came: bool,
-) -> Unanswered {
+pin_project! {
+    /// The head of an answer, waited for until the upstream, and not the caller, was silent for too long.
+    pub(crate) struct Awaited<'c, F> {
+        #[pin]
+        pub(crate) answer: F,
+        pub(crate) deadline: &'c mut Deadline,
+        pub(crate) progress: Option<Rc<Progress>>,
+        pub(crate) patience: Duration,
+        // Bytes received, and how many there were before the request was sent; known where a connection is not shared.
+        pub(crate) received: Option<(&'c Cell<u64>, u64)>,
+    }
+}
+
+impl<F> Future for Awaited<'_, F>
+where
+    F: Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>>,
+{
+    type Output = Result<Response<Incoming>, Unanswered>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(answer) = this.answer.poll(cx) {
+            let anything_came = this.received.is_some_and(|(now, before)| now.get() != before);
+            return Poll::Ready(answer.map_err(|error| why_unanswered(error, anything_came)));
+        }
+        while this.deadline.poll(cx).is_ready() {
+            let Some(progress) = this.progress else { return Poll::Ready(Err(Unanswered::Late)) };
+            match progress.upstreams_turn_since() {
+                Some(since) if since.elapsed() >= *this.patience => {
+                    return Poll::Ready(Err(Unanswered::Late));
+                }
+                Some(since) => this.deadline.set(since + *this.patience),
+                None => this.deadline.after(*this.patience),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn why_unanswered(mut error: TrySendError<Request<Outgoing>>, anything_came: bool) -> Unanswered {
     if let Some(request) = error.take_message() {
         return Unanswered::Unsent(request.into_body());
     }
     if anything_came { Unanswered::Garbled } else { Unanswered::Silent }
-}
-
-/// Waits for the answer's head; None when the upstream, and not the caller, was silent for too long.
-pub(crate) async fn in_time<T>(
-    answer: impl Future<Output = T>,
-    deadline: &mut Deadline,
-    progress: Option<&Progress>,
-    patience: Duration,
-) -> Option<T> {
-    let mut answer = pin!(answer);
-    poll_fn(|cx| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
-        }
-        while deadline.poll(cx).is_ready() {
-            let Some(progress) = progress else { return Poll::Ready(None) };
-            match progress.upstreams_turn_since() {
-                Some(since) if since.elapsed() >= patience => return Poll::Ready(None),
-                Some(since) => deadline.set(since + patience),
-                None => deadline.after(patience),
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

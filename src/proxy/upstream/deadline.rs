@@ -13,12 +13,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Instant>,
+    counted_from: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
     pub(crate) fn after(&mut self, patience: Duration) {
-        self.set(Instant::now() + patience);
+        let now = Instant::now();
+        self.counted_from = Some(now);
+        self.set(now + patience);
+    }
+
+    /// When it was last counted anew; now, if it never was.
+    pub(crate) fn counted_from(&self) -> Instant {
+        self.counted_from.unwrap_or_else(Instant::now)
     }
 
     pub(crate) fn set(&mut self, at: Instant) {

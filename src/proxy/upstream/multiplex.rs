@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,8 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
+use crate::proxy::upstream::berth::Berth;
 use crate::proxy::upstream::connect::{Transport, Unreached};
-use crate::proxy::upstream::connection::{Unanswered, in_time, why_unanswered};
+use crate::proxy::upstream::connection::{Awaited, Unanswered};
 use crate::proxy::upstream::deadline::Deadline;
 use crate::proxy::upstream::outgoing::Outgoing;
 
@@ -34,7 +34,7 @@ pub(crate) struct Multiplexed {
 }
 
 #[derive(Debug)]
-struct Task(AbortHandle);
+struct Task(AbortHandle, #[expect(dead_code, reason = "held for its drop")] Berth);
 
 impl Drop for Task {
     fn drop(&mut self) {
@@ -65,7 +65,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
 }
 
 impl Multiplexed {
-    pub(crate) async fn open(transport: Transport) -> Result<Self, Unreached> {
+    pub(crate) async fn open(transport: Transport, berth: Berth) -> Result<Self, Unreached> {
         let handshake = http2::Builder::new(OnThisThread)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -79,7 +79,7 @@ impl Multiplexed {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
-        let task = Rc::new(Task(task.abort_handle()));
+        let task = Rc::new(Task(task.abort_handle(), berth));
         Ok(Self { sender, streams: Rc::default(), used: Cell::new(Instant::now()), task })
     }
 
@@ -107,27 +107,19 @@ impl Multiplexed {
 }
 
 impl Stream {
-    pub(crate) async fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         request: Request<Outgoing>,
         patience: Duration,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
         let progress = request.body().progress();
         let answer = self.sender.try_send_request(request);
         self.deadline.after(patience);
-        match in_time(answer, &mut self.deadline, progress.as_deref(), patience).await {
-            None => Err(Unanswered::Late),
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(why_unanswered(error, false)),
-        }
+        Awaited { answer, deadline: &mut self.deadline, progress, patience, received: None }
     }
 
-    pub(crate) fn heard(&mut self, patience: Duration) {
-        self.deadline.after(patience);
-    }
-
-    pub(crate) fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.deadline.poll(cx)
+    pub(crate) fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use crate::proxy::body::request::FaultCell;
 use crate::proxy::body::{BodyFault, RequestBody};
 
 #[derive(Debug)]
@@ -23,7 +24,8 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 enum Source {
     Empty,
-    Caller(RequestBody),
+    /// In a box, because requests are moved often and most have no body.
+    Caller(Box<RequestBody>),
     #[cfg(test)]
     Scripted(Scripted),
 }
@@ -54,7 +56,7 @@ impl Outgoing {
     }
 
     pub(crate) fn from_caller(body: RequestBody) -> Self {
-        if body.is_empty() { Self::empty() } else { Self::tracked(Source::Caller(body)) }
+        if body.is_empty() { Self::empty() } else { Self::tracked(Source::Caller(Box::new(body))) }
     }
 
     fn tracked(source: Source) -> Self {
@@ -75,6 +77,16 @@ impl Outgoing {
         }
     }
 
+    /// Where a fault of the caller's will stand.
+    pub(crate) fn fault(&self) -> Option<FaultCell> {
+        match &self.source {
+            Source::Empty => None,
+            Source::Caller(body) => Some(body.fault()),
+            #[cfg(test)]
+            Source::Scripted(script) => Some(script.fault.clone()),
+        }
+    }
+
     /// None where there is nothing to upload.
     pub(crate) fn progress(&self) -> Option<Rc<Progress>> {
         self.progress.clone()
@@ -92,7 +104,7 @@ impl Body for Outgoing {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Empty => return Poll::Ready(None),
-            Source::Caller(body) => Pin::new(body).poll_frame(cx),
+            Source::Caller(body) => Pin::new(&mut **body).poll_frame(cx),
             #[cfg(test)]
             Source::Scripted(script) => script.frames.poll_recv(cx),
         };
@@ -142,6 +154,7 @@ impl Drop for Outgoing {
 pub(crate) struct Scripted {
     pub(crate) frames: tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, BodyFault>>,
     pub(crate) length: Option<u64>,
+    pub(crate) fault: FaultCell,
 }
 
 #[cfg(test)]

@@ -9,16 +9,16 @@ use std::rc::{Rc, Weak as LocalWeak};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use bytes::BytesMut;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 
+use crate::proxy::upstream::berth::{Berth, Berths};
 use crate::proxy::upstream::connect::{Offer, Unreached, connect};
-use crate::proxy::upstream::connection::{Connection, Unanswered};
+use crate::proxy::upstream::connection::Connection;
+use crate::proxy::upstream::deadline::Deadline;
 use crate::proxy::upstream::multiplex::{Multiplexed, Stream};
-use crate::proxy::upstream::outgoing::Outgoing;
 use crate::proxy::upstream::{Peer, Shared};
 
 /// Shorter than what most servers keep a connection open for, so that a request seldom meets one that is just closing.
@@ -29,6 +29,7 @@ const MAX_IDLE: usize = 256;
 #[derive(Debug, Default)]
 pub struct Pools {
     lanes: RefCell<Vec<Rc<Lane>>>,
+    berths: Berths,
 }
 
 /// One upstream as one worker reaches it.
@@ -40,13 +41,15 @@ pub(crate) struct Lane {
     pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
     stations: Box<[Station]>,
     sweeping: Cell<bool>,
+    /// Where the values are written that the gateway says itself: one block serves many requests.
+    pub(crate) said: RefCell<BytesMut>,
 }
 
 /// One endpoint as one worker reaches it.
 #[derive(Debug)]
 pub(crate) struct Station {
     pub(crate) host: Option<HeaderValue>,
-    idle: RefCell<VecDeque<(Connection, Instant)>>,
+    idle: RefCell<VecDeque<Connection>>,
     multiplexed: RefCell<Vec<Multiplexed>>,
     /// One https connection at a time is made while the endpoint may speak HTTP/2, so that all can share it.
     gate: Semaphore,
@@ -80,10 +83,20 @@ impl Pools {
             lane
         })
     }
+
+    /// A place for one more connection, if need be that of an idle one; None where `most` are in use.
+    pub(crate) fn berth(&self, most: usize) -> Option<Berth> {
+        self.berths.take(most).or_else(|| {
+            let lanes = self.lanes.borrow();
+            let closed = lanes.iter().flat_map(|lane| &lane.stations).any(Station::close_one_idle);
+            closed.then(|| self.berths.take(most)).flatten()
+        })
+    }
 }
 
 impl Lane {
     fn new(shared: &Arc<Shared>) -> Self {
+        let own_name = |name: &HeaderName| HeaderName::from_bytes(name.as_str().as_bytes()).ok();
         let own = |value: &HeaderValue| {
             let mut copy = HeaderValue::from_bytes(value.as_bytes()).ok()?;
             copy.set_sensitive(value.is_sensitive());
@@ -94,10 +107,11 @@ impl Lane {
             shared: Arc::downgrade(shared),
             turn: Cell::new(fastrand::usize(..)),
             headers: headers
-                .filter_map(|(name, value)| Some((name.clone(), own(value)?)))
+                .filter_map(|(name, value)| Some((own_name(name)?, own(value)?)))
                 .collect(),
             stations: shared.peers.iter().map(Station::new).collect(),
             sweeping: Cell::new(false),
+            said: RefCell::default(),
         }
     }
 
@@ -131,7 +145,7 @@ impl Lane {
         }
         let mut idle = station.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
-            idle.push_back((connection, Instant::now()));
+            idle.push_back(connection);
         }
         drop(idle);
         self.sweep_later();
@@ -160,21 +174,17 @@ impl Station {
         }
     }
 
-    /// A kept connection, or a new one; true if it was kept.
+    /// A new connection, or one that another request has made meanwhile: then true.
     pub(crate) async fn carrier(
         &self,
         lane: &Rc<Lane>,
         shared: &Shared,
         peer: &Peer,
         freshness: Freshness,
+        berth: Berth,
     ) -> Result<(Carrier, bool), Unreached> {
-        if freshness == Freshness::Any
-            && let Some(carrier) = self.kept()
-        {
-            return Ok((carrier, true));
-        }
         // Waiting for another request's attempt counts as connecting, or many would wait for one another in a row.
-        let opened = self.share_or_open(lane, shared, peer, freshness);
+        let opened = self.share_or_open(lane, shared, peer, freshness, berth);
         tokio::time::timeout(shared.spec.connect_timeout, opened).await.map_err(|_| Unreached)?
     }
 
@@ -184,9 +194,10 @@ impl Station {
         shared: &Shared,
         peer: &Peer,
         freshness: Freshness,
+        berth: Berth,
     ) -> Result<(Carrier, bool), Unreached> {
         if self.speaks_http1.get() {
-            return Ok((self.open(lane, shared, peer).await?, false));
+            return Ok((self.open(lane, shared, peer, berth).await?, false));
         }
         let _one_at_a_time = self.gate.acquire().await.map_err(|_| Unreached)?;
         if freshness == Freshness::Any
@@ -194,12 +205,13 @@ impl Station {
         {
             return Ok((carrier, true));
         }
-        Ok((self.open(lane, shared, peer).await?, false))
+        Ok((self.open(lane, shared, peer, berth).await?, false))
     }
 
-    fn kept(&self) -> Option<Carrier> {
+    /// A connection that is ready for a request now.
+    pub(crate) fn kept(&self) -> Option<Carrier> {
         let mut idle = self.idle.borrow_mut();
-        while let Some((connection, _)) = idle.pop_back() {
+        while let Some(connection) = idle.pop_back() {
             if connection.is_idle() {
                 return Some(Carrier::Whole(connection));
             }
@@ -213,24 +225,30 @@ impl Station {
         lane: &Rc<Lane>,
         shared: &Shared,
         peer: &Peer,
+        berth: Berth,
     ) -> Result<Carrier, Unreached> {
         let transport = connect(shared, peer, Offer::Http2Too).await?;
         let http2 = transport.speaks_http2();
         self.speaks_http1.set(!http2);
         if !http2 {
-            return Ok(Carrier::Whole(Connection::open(transport).await?));
+            return Ok(Carrier::Whole(Connection::open(transport, berth).await?));
         }
-        let opened = Multiplexed::open(transport).await?;
+        let opened = Multiplexed::open(transport, berth).await?;
         let stream = opened.stream().ok_or(Unreached)?;
         self.multiplexed.borrow_mut().push(opened);
         lane.sweep_later();
         Ok(Carrier::Shared(stream))
     }
 
+    /// True if there was one; the longest unused goes first.
+    fn close_one_idle(&self) -> bool {
+        self.idle.borrow_mut().pop_front().is_some()
+    }
+
     /// Drops what has been idle for too long or was closed by the upstream; true while anything is left.
     fn sweep(&self, longest: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|(connection, since)| connection.is_idle() && since.elapsed() < longest);
+        idle.retain(|kept| kept.is_idle() && kept.last_used().elapsed() < longest);
         let mut multiplexed = self.multiplexed.borrow_mut();
         multiplexed.retain(|connection| connection.is_worth_keeping(longest));
         !idle.is_empty() || !multiplexed.is_empty()
@@ -251,14 +269,15 @@ async fn sweep(lane: LocalWeak<Lane>) {
 }
 
 impl Carrier {
-    pub(crate) async fn exchange(
-        &mut self,
-        request: Request<Outgoing>,
-        patience: Duration,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
+    /// What the silence of an answer is counted by.
+    pub(crate) fn deadline(&mut self) -> &mut Deadline {
         match self {
-            Self::Whole(connection) => connection.exchange(request, patience).await,
-            Self::Shared(stream) => stream.exchange(request, patience).await,
+            Self::Whole(connection) => connection.deadline(),
+            Self::Shared(stream) => stream.deadline(),
         }
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn order(
         https: false,
         host: "gw.test",
         credentials: &CREDENTIALS,
+        most_connections: 100,
     }
 }
 
@@ -68,6 +69,7 @@ fn head(order: &Order<'_>, parts: &Parts, version: Version, body: &Outgoing) -> 
         https: version == Version::HTTP_2,
         preserve_host: false,
         headers: &own,
+        said: &RefCell::default(),
         version,
     };
     let headers = order.headers(parts, to, body).unwrap();
@@ -160,7 +162,7 @@ fn a_public_route_says_who_nobody_is() {
 fn framing_comes_from_the_body_alone() {
     let body = |length| {
         let (_, frames) = tokio::sync::mpsc::channel(1);
-        Outgoing::from(Scripted { frames, length })
+        Outgoing::from(Scripted { frames, length, fault: std::rc::Rc::default() })
     };
     let table = [
         (Method::Get, Version::HTTP_11, Outgoing::empty(), None),
@@ -190,6 +192,7 @@ fn http2_names_the_endpoint_in_the_target() {
         https: true,
         preserve_host: true,
         headers: &[],
+        said: &RefCell::default(),
         version: Version::HTTP_2,
     };
     let request = identified().request(&parts(&[]), to, Outgoing::empty()).unwrap();
