@@ -20,11 +20,14 @@ use crate::telemetry::metrics::WorkerCells;
 /// How many connections may wait to be accepted; the kernel cuts it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// A snapshot as a worker lends it to its requests: the inner count is shared by all workers, the outer is its own.
+pub(crate) type Lent = Rc<Arc<Snapshot>>;
+
 /// What every task of a worker's thread may reach, behind an `Rc`.
 #[derive(Debug)]
 pub struct Worker {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    latest: RefCell<Rc<Arc<Snapshot>>>,
+    latest: RefCell<Lent>,
     pub cells: Arc<WorkerCells>,
     pub pools: Pools,
     /// For request ids and trace ids; seeded from the operating system.
@@ -36,7 +39,7 @@ pub struct Worker {
 
 impl Worker {
     /// The snapshot of now, lent by this worker: its own count of references is written by all of them.
-    pub(crate) fn current(&self) -> Rc<Arc<Snapshot>> {
+    pub(crate) fn current(&self) -> Lent {
         let now = self.snapshot.load();
         let mut latest = self.latest.borrow_mut();
         if !Arc::ptr_eq(&now, &latest) {
