@@ -275,8 +275,12 @@ impl<'a> Said<'a> {
     /// Names from a configuration may hold any character; `%` is encoded too, so that no two read the same.
     fn encoded(&mut self, value: &str) {
         const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+        if value.bytes().all(is_plain) {
+            return self.text.extend_from_slice(value.as_bytes());
+        }
         for byte in value.bytes() {
-            if matches!(byte, b' '..=b'~') && byte != b'%' {
+            if is_plain(byte) {
                 self.text.put_u8(byte);
             } else {
                 let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
