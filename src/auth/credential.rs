@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::config::Credentials;
 use crate::model::Refusal;
-use crate::policy::{Target, query};
+use crate::policy::{Target, header_name, query};
 
 /// The two keys as sent, not yet known to be anybody's. A value that no key can have is there as an empty one.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,20 +56,15 @@ impl<'r> Presented<'r> {
 fn only_value<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Option<&'r [u8]>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let has_alias = || headers.keys().any(|other| other != name && folds_to(other, name));
+    let is_alias =
+        |other: &HeaderName| other != name && header_name::folds_to(other.as_str(), name.as_str());
+    let has_alias = || headers.keys().any(is_alias);
     if values.next().is_some() || has_alias() {
         return Err(Refusal::DuplicateCredentials);
     }
     let bytes = value.as_bytes();
     let may_be_a_key = bytes.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
     Ok(Some(if may_be_a_key { bytes } else { &[] }))
-}
-
-/// Whether two header names are one once every sign is taken for `-`. Both are in lower case already.
-fn folds_to(name: &HeaderName, other: &HeaderName) -> bool {
-    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
-    let (name, other) = (name.as_str(), other.as_str());
-    name.len() == other.len() && name.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 fn carries_our_key(value: &HeaderValue) -> bool {

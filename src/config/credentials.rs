@@ -9,6 +9,7 @@ use crate::config::read::{Reader, View};
 use crate::config::shape::{Field, Format, Record, Shape};
 use crate::config::value::Wrong;
 use crate::config::yaml::Node;
+use crate::policy::header_name;
 
 const ONE_SCHEME: &str = "leave it out: keys come in two headers in this version";
 
@@ -87,20 +88,12 @@ fn key_header(text: &str) -> Result<HeaderName, Wrong> {
         "user-agent",
         "vary",
     ];
-    const FAMILIES: [&str; 8] = [
-        "accept",
-        "access-control-",
-        "content-",
-        "if-",
-        "sec-",
-        "set-cookie",
-        "www-",
-        "x-http-method",
-    ];
+    const FAMILIES: [&str; 7] =
+        ["accept", "access-control-", "content-", "if-", "sec-", "set-cookie", "www-"];
     let name = format::header_name(text)?;
     let taken = SPOKEN_FOR.contains(&name.as_str())
         || FAMILIES.iter().any(|family| name.as_str().starts_with(family));
-    if taken || format::is_gateways_own(&name) {
+    if taken || header_name::is_gateways_own(name.as_str()) {
         return Err(Wrong::because("this header has a meaning of its own")
             .hint("take one such as X-Subscriber-Key"));
     }

@@ -112,29 +112,3 @@ pub(super) static HEADER_VALUE: Format = Format {
     check: |text| header_value(text).map(drop),
     pattern: None,
 };
-
-/// Names that the gateway writes itself, or that belong to one connection: nobody else may set them.
-pub(super) fn is_gateways_own(name: &HeaderName) -> bool {
-    const OWN: [&str; 17] = [
-        "connection",
-        "content-length",
-        "expect",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-original-url",
-        "x-rewrite-url",
-        "x-request-id",
-        "traceparent",
-        "tracestate",
-    ];
-    let name = name.as_str();
-    OWN.contains(&name)
-        || ["proxy-", "x-forwarded-", "x-postern-"].iter().any(|prefix| name.starts_with(prefix))
-}

@@ -12,6 +12,7 @@ use crate::config::shape::{Field, Format, Record, Shape};
 use crate::config::value::Wrong;
 use crate::config::yaml::Node;
 use crate::config::{Endpoint, HealthProbe, Identity, Upstream, UpstreamTls};
+use crate::policy::header_name;
 
 pub(super) static UPSTREAM: Record = Record {
     name: "an upstream",
@@ -234,8 +235,8 @@ fn headers(reader: &mut Reader<'_>, node: Option<&Node>) -> Vec<(HeaderName, htt
     let mut seen = HashSet::new();
     for (key, node) in node.map(Node::entries).unwrap_or_default() {
         let Ok(name) = format::header_name(&key.text) else { continue };
-        if format::is_gateways_own(&name) {
-            let message = format!("`{}` is written by the gateway itself", key.text);
+        if header_name::is_gateways_own(name.as_str()) {
+            let message = format!("`{}` is for the gateway itself to say", key.text);
             reader.fault(Fault::new(key.place.clone(), message).hint("leave it out"));
         } else if !seen.insert(name.clone()) {
             let message = format!("`{}` is already set, in another spelling", key.text);

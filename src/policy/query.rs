@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::policy::header_name::METHOD_OVERRIDES;
+
 /// The names and values of a query, decoded. A value that was left out is empty.
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split(['&', ';']).filter(|pair| !pair.is_empty()).map(|pair| {
@@ -17,11 +19,10 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
 
 /// Whether an upstream may take the request for one of another method.
 pub fn has_method_override(query: &str) -> bool {
-    pairs(query).any(|(name, _)| is_one_of(&name, &METHOD_OVERRIDES))
+    const FORM_FIELD: &str = "_method";
+    pairs(query)
+        .any(|(name, _)| is_one_of(&name, &[FORM_FIELD]) || is_one_of(&name, &METHOD_OVERRIDES))
 }
-
-const METHOD_OVERRIDES: [&str; 4] =
-    ["_method", "x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Whether the query has the parameter at all.
 pub fn has(query: &str, name: &str) -> bool {

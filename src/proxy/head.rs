@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{Uri, Version};
 
 use crate::model::{Method, Refusal};
+use crate::policy::header_name;
 
 /// What a request asks for, as far as the gateway knows methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl<'r> Fields<'r> {
     fn read(headers: &'r HeaderMap, version: Version) -> Result<Self, Refusal> {
         let mut fields = Self::default();
         for (name, value) in headers {
-            if is_method_override(name) {
+            if header_name::is_method_override(name.as_str()) {
                 return Err(Refusal::MethodOverride);
             }
             if !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
@@ -206,17 +207,6 @@ impl<'r> Fields<'r> {
             )),
         }
     }
-}
-
-/// `X-HTTP-Method-Override` and its kin, in every spelling that an upstream may fold to the same name.
-fn is_method_override(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    ["x-http-method-override", "x-http-method", "x-method-override"].into_iter().any(|known| {
-        name.len() == known.len()
-            && name.iter().zip(known.bytes()).all(|(byte, known)| {
-                *byte == known || (known == b'-' && !byte.is_ascii_alphanumeric())
-            })
-    })
 }
 
 fn is_padded(value: &[u8]) -> bool {

@@ -95,8 +95,12 @@ fn upstreams_are_held_to_what_can_work() {
     check(
         url,
         "url: http://a\n    headers: { X-Postern-Vendor: x }",
-        &["6:16: `X-Postern-Vendor` is written by the gateway itself"],
+        &["6:16: `X-Postern-Vendor` is for the gateway itself to say"],
     );
+    for name in ["X-Real-IP", "X-Accel-Redirect", "X-Method-Override", "X-Forwarded", "Proxy"] {
+        let headers = format!("url: http://a\n    headers: {{ {name}: x }}");
+        check(url, &headers, &["is for the gateway itself to say"]);
+    }
     check(url, "url: http://a\n    headers: { X_A: x }", &["did you mean X-A?"]);
     check(url, "url: http://a\n    headers: { X-A: x, x-a: y }", &["another spelling"]);
     check(
@@ -188,9 +192,9 @@ fn what_comes_later_is_refused_and_its_value_judged() {
 
 #[test]
 fn key_headers_have_no_other_meaning() {
-    for name in
-        ["Authorization", "Host", "Content-Length", "Cookie", "X-Forwarded-For", "X-Postern-Vendor"]
-    {
+    let names = "Authorization Host Content-Length Cookie X-Forwarded-For X-Forwarded X-Postern-Vendor X-Postern \
+        X-Real-IP X-Accel-Redirect X-Envoy-Original-Path X-Sendfile X-Original-Method X-Method-Override X-HTTP-Method";
+    for name in names.split_whitespace() {
         check_added(
             &format!("credentials: {{ vendor_header: {name} }}"),
             &["a meaning of its own"],

@@ -1,12 +1,11 @@
 //! Which of a caller's headers never reach the upstream, and the names the gateway itself writes.
 //!
-//! A name is judged as an upstream may fold it: in lower case, every character that is neither letter nor digit as `-`.
-
-use std::borrow::Cow;
+//! A name is judged as an upstream may fold it; [`header_name`] says how.
 
 use http::{HeaderMap, HeaderName, header};
 
 use crate::config::Credentials;
+use crate::policy::header_name;
 
 pub(crate) const PRACTICE: HeaderName = HeaderName::from_static("x-postern-practice");
 pub(crate) const KEY_ID: HeaderName = HeaderName::from_static("x-postern-key-id");
@@ -26,71 +25,13 @@ pub(crate) fn stays_here(
     credentials: &Credentials,
     written: &[(HeaderName, http::HeaderValue)],
 ) -> bool {
-    let folded = fold(name.as_str());
-    let folded = folded.as_ref();
-    is_reserved(folded.as_bytes())
-        || folds_to(folded, &credentials.subscriber_header)
-        || folds_to(folded, &credentials.vendor_header)
-        || written.iter().any(|(ours, _)| folds_to(folded, ours))
-}
-
-fn folds_to(folded: &str, name: &HeaderName) -> bool {
-    let name = name.as_str();
-    folded.len() == name.len() && (folded == name || folded == fold(name))
-}
-
-/// As an upstream may read it. Header names come in lower case already.
-fn fold(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Cow::Borrowed(name);
-    }
-    let dashed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    Cow::Owned(name.chars().map(dashed).collect())
-}
-
-/// The first byte decides for nearly every ordinary header, so that most cost one comparison.
-fn is_reserved(name: &[u8]) -> bool {
-    match name.first() {
-        Some(b'a') => name == b"authorization",
-        Some(b'c') => matches!(name, b"connection" | b"content-length"),
-        Some(b'e') => name == b"expect",
-        Some(b'f') => name == b"forwarded",
-        Some(b'h') => matches!(name, b"host" | b"http2-settings"),
-        Some(b'k') => name == b"keep-alive",
-        Some(b'p') => name == b"proxy" || name.starts_with(b"proxy-"),
-        Some(b't') => matches!(
-            name,
-            b"te" | b"trailer" | b"transfer-encoding" | b"traceparent" | b"tracestate"
-        ),
-        Some(b'u') => name == b"upgrade",
-        Some(b'x') => name.strip_prefix(b"x-").is_some_and(is_reserved_extension),
-        _ => false,
-    }
-}
-
-/// `name` is what follows `x-`.
-fn is_reserved_extension(name: &[u8]) -> bool {
-    const FAMILIES: [&[u8]; 8] = [
-        b"postern-",
-        b"forwarded-",
-        b"original-",
-        b"rewrite-",
-        b"accel-",
-        b"http-",
-        b"envoy-",
-        b"middleware-",
-    ];
-    const SINGLE: [&[u8]; 7] = [
-        b"postern",
-        b"forwarded",
-        b"real-ip",
-        b"request-id",
-        b"method-override",
-        b"sendfile",
-        b"sendfile-type",
-    ];
-    matches!(name.first(), Some(b'p' | b'f' | b'o' | b'r' | b'a' | b'h' | b'e' | b'm' | b's'))
-        && (FAMILIES.iter().any(|family| name.starts_with(family)) || SINGLE.contains(&name))
+    let folded = header_name::fold(name.as_str());
+    let folds_to = |other: &HeaderName| header_name::folds_to(&folded, other.as_str());
+    header_name::is_gateways_own(&folded)
+        || folded == "authorization"
+        || folds_to(&credentials.subscriber_header)
+        || folds_to(&credentials.vendor_header)
+        || written.iter().any(|(ours, _)| folds_to(ours))
 }
 
 /// The headers that `Connection` names, and so belong to one hop: None in the usual case of none.
