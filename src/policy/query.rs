@@ -11,27 +11,35 @@ use crate::policy::header_name::METHOD_OVERRIDES;
 
 /// The names and values of a query, decoded. A value that was left out is empty.
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split(['&', ';']).filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name), decode(value))
-    })
+    as_written(query).map(|(name, value)| (decode(name), decode(value)))
+}
+
+/// The names alone, decoded.
+fn names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    as_written(query).map(|(name, _)| decode(name))
+}
+
+fn as_written(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split(['&', ';']).filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Whether an upstream may take the request for one of another method.
 pub fn has_method_override(query: &str) -> bool {
     const FORM_FIELD: &str = "_method";
-    pairs(query)
-        .any(|(name, _)| is_one_of(&name, &[FORM_FIELD]) || is_one_of(&name, &METHOD_OVERRIDES))
+    names(query).any(|name| is_one_of(&name, &[FORM_FIELD]) || is_one_of(&name, &METHOD_OVERRIDES))
 }
 
 /// Whether the query has the parameter at all.
 pub fn has(query: &str, name: &str) -> bool {
-    pairs(query).any(|(found, _)| is_one_of(&found, &[name]))
+    names(query).any(|found| is_one_of(&found, &[name]))
 }
 
 /// Whether one value of the parameter, of a comma list or of repeats, is `wanted`.
 pub fn contains(query: &str, name: &str, wanted: &str) -> bool {
-    pairs(query).any(|(found, value)| is_one_of(&found, &[name]) && list_contains(&value, wanted))
+    as_written(query).any(|(found, value)| {
+        is_one_of(&decode(found), &[name]) && list_contains(&decode(value), wanted)
+    })
 }
 
 /// Whether one item of a comma list is `wanted`, ignoring ASCII case and the space around it.
@@ -74,7 +82,8 @@ pub fn decode(text: &str) -> Cow<'_, str> {
             (plain, _) => plain,
         });
     }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    let text = String::from_utf8(bytes);
+    Cow::Owned(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn hex_pair(high: u8, low: u8) -> Option<u8> {
@@ -98,6 +107,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_replaced_and_never_a_panic() {
         assert_eq!(decode("%ff%C3%A9"), "\u{fffd}é");
+        assert_eq!(decode("%C3%A9+%e2%82%ac"), "é €");
     }
 
     #[test]
