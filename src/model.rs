@@ -6,6 +6,7 @@
 pub mod access;
 pub mod caller;
 pub mod catalogue;
+pub(crate) mod hex;
 pub mod id;
 pub mod method;
 pub mod place;

@@ -25,10 +25,8 @@ pub(super) struct Directory(PathBuf);
 
 impl Directory {
     pub(super) fn create(settings: &Settings) -> anyhow::Result<Self> {
-        let mut unique = [0; 6];
-        getrandom::fill(&mut unique).context("the operating system gave no random bytes")?;
-        let name: String = unique.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = std::env::temp_dir().join(format!("postern-demo-{name}"));
+        let unique = getrandom::u64().context("the operating system gave no random bytes")?;
+        let path = std::env::temp_dir().join(format!("postern-demo-{unique:016x}"));
         DirBuilder::new()
             .mode(0o700)
             .create(&path)

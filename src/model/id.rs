@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::hex;
+
 /// An API of the running configuration, by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ApiId(pub usize);
@@ -23,7 +25,7 @@ impl RequestId {
 
     /// The digits, without an allocation.
     pub fn digits(self) -> [u8; Self::LEN] {
-        hex_digits(self.0)
+        hex::digits(self.0)
     }
 }
 
@@ -31,17 +33,6 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
-}
-
-/// The lower-case hexadecimal digits of a 128-bit number.
-pub(crate) fn hex_digits(bits: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The `traceparent` of W3C Trace Context: read strictly, made where there is none.
 
-use crate::model::id::hex_digits;
+use crate::model::hex;
 
 /// A `traceparent` value of version 00.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ impl TraceParent {
     /// Begins a trace from random bits, not sampled: whoever wants it sampled sends one.
     pub fn begin(trace: u128, parent: u64) -> Self {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        text[3..35].copy_from_slice(&hex_digits(trace.max(1)));
-        text[36..52].copy_from_slice(&hex_digits(u128::from(parent.max(1)))[16..]);
+        text[3..35].copy_from_slice(&hex::digits(trace.max(1)));
+        text[36..52].copy_from_slice(&hex::digits(u128::from(parent.max(1)))[16..]);
         Self(text)
     }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::model::Refusal;
+use crate::model::{Refusal, hex};
 use crate::policy::target::{Target, with_plain_delimiters};
 
 /// A parsed pattern; it is shown as it was written.
@@ -216,7 +216,12 @@ fn percent_encoded(character: char) -> String {
         return character.to_string();
     }
     let mut bytes = [0; 4];
-    character.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect()
+    character
+        .encode_utf8(&mut bytes)
+        .bytes()
+        .flat_map(hex::percent_encoded)
+        .map(char::from)
+        .collect()
 }
 
 #[cfg(test)]

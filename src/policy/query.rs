@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use crate::model::hex;
 use crate::policy::header_name::METHOD_OVERRIDES;
 
 /// The names and values of a query, decoded. A value that was left out is empty.
@@ -72,7 +73,7 @@ pub fn decode(text: &str) -> Cow<'_, str> {
         rest = after;
         bytes.push(match (*byte, after) {
             (b'+', _) => b' ',
-            (b'%', [high, low, following @ ..]) => match hex_pair(*high, *low) {
+            (b'%', [high, low, following @ ..]) => match hex::byte(*high, *low) {
                 Some(decoded) => {
                     rest = following;
                     decoded
@@ -84,11 +85,6 @@ pub fn decode(text: &str) -> Cow<'_, str> {
     }
     let text = String::from_utf8(bytes);
     Cow::Owned(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-}
-
-fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 #[cfg(test)]

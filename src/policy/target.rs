@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::str::Split;
 
-use crate::model::Refusal;
+use crate::model::{Refusal, hex};
 use crate::policy::{lookalike, query};
 
 /// A canonical target. Judged, logged, explained and forwarded from this value.
@@ -233,19 +233,8 @@ fn read_triplet(bytes: &[u8]) -> Result<(u8, bool), &'static str> {
     let [b'%', high, low, ..] = *bytes else {
         return Err("the path has an incomplete percent-encoding");
     };
-    let (Some(high_bits), Some(low_bits)) = (hex_value(high), hex_value(low)) else {
-        return Err("the path has an invalid percent-encoding");
-    };
-    Ok((high_bits << 4 | low_bits, high.is_ascii_lowercase() || low.is_ascii_lowercase()))
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    let byte = hex::byte(high, low).ok_or("the path has an invalid percent-encoding")?;
+    Ok((byte, high.is_ascii_lowercase() || low.is_ascii_lowercase()))
 }
 
 /// Refuses ASCII that has no business being encoded: it would be a second spelling, or structure in disguise.

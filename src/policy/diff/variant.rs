@@ -1,10 +1,8 @@
 //! The requests of one class that conditions tell apart: the bare one, and one for which each condition holds.
 
-use std::fmt::Write as _;
-
 use http::{HeaderMap, HeaderValue};
 
-use crate::model::Method;
+use crate::model::{Method, hex};
 use crate::policy::diff::witness::Class;
 use crate::policy::judge::{Found, Policy};
 use crate::policy::rule::{Condition, Effect, Subject};
@@ -87,7 +85,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            let _infallible = write!(encoded, "%{byte:02X}");
+            encoded.extend(hex::percent_encoded(byte).map(char::from));
         }
     }
     encoded

@@ -1,0 +1,61 @@
+//! Hexadecimal digits, read and written without an allocation.
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// What a digit stands for, in either case.
+pub(crate) fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The byte that two digits stand for.
+pub(crate) fn byte(high: u8, low: u8) -> Option<u8> {
+    Some(value(high)? << 4 | value(low)?)
+}
+
+/// The lower-case digits of a 128-bit number.
+pub(crate) fn digits(bits: u128) -> [u8; 32] {
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        pair.copy_from_slice(&pair_of(LOWER, byte));
+    }
+    text
+}
+
+/// A percent triplet in the case that RFC 3986 prefers, such as `%C3`.
+pub(crate) fn percent_encoded(byte: u8) -> [u8; 3] {
+    let [high, low] = pair_of(UPPER, byte);
+    [b'%', high, low]
+}
+
+fn pair_of(digits: &[u8; 16], byte: u8) -> [u8; 2] {
+    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_written_and_read_back() {
+        for expected in 0..=u8::MAX {
+            let [percent, high, low] = percent_encoded(expected);
+            assert_eq!((percent, byte(high, low)), (b'%', Some(expected)));
+            assert_eq!(byte(high.to_ascii_lowercase(), low), Some(expected));
+            assert_eq!(percent_encoded(expected), format!("%{expected:02X}").as_bytes());
+        }
+        assert_eq!(digits(0xAB), format!("{:032x}", 0xAB).as_bytes());
+    }
+
+    #[test]
+    fn what_is_no_digit_has_no_value() {
+        for digit in [b'g', b'G', b'/', b':', b'@', b'`', b' ', 0xff] {
+            assert_eq!(value(digit), None, "{digit}");
+        }
+    }
+}
