@@ -40,7 +40,6 @@ mod yaml;
 
 pub use error_template::ErrorTemplate;
 pub use fault::Fault;
-pub use yaml::MAX_FILE_BYTES;
 
 /// Where the texts come from: the disk and the environment in the program, a map in tests.
 pub trait Sources {

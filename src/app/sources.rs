@@ -27,13 +27,13 @@ fn read_at_most(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     // A pipe or a device may block or never end, so nothing but a file is opened.
     let kind = std::fs::metadata(path)?;
     if kind.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
     if !kind.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let too_long = || {
-        let message = format!("is longer than {} MiB", max_bytes / (1024 * 1024));
+        let message = format!("it is longer than {} MiB", max_bytes / (1024 * 1024));
         io::Error::new(io::ErrorKind::FileTooLarge, message)
     };
     if kind.len() > max_bytes {

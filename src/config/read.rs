@@ -64,7 +64,6 @@ impl<'s> Reader<'s> {
                 std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
                 std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
                 std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-                std::io::ErrorKind::FileTooLarge => "it is larger than 8 MiB".to_owned(),
                 _ => error.to_string(),
             };
             Fault::new(place.clone(), format!("cannot read {}: {what}", path.display()))

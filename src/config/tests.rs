@@ -16,6 +16,8 @@ mod routes;
 pub(super) struct Given {
     files: HashMap<PathBuf, Vec<u8>>,
     variables: HashMap<String, String>,
+    /// A file that is longer than the source of files reads.
+    endless: Option<PathBuf>,
 }
 
 impl Given {
@@ -40,6 +42,9 @@ impl Given {
 
 impl Sources for Given {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if self.endless.as_deref() == Some(path) {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
+        }
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 

@@ -29,6 +29,13 @@ fn a_missing_file_is_said_at_the_first_place() {
 }
 
 #[test]
+fn a_file_that_is_too_long_is_said_with_the_limit_that_it_met() {
+    let given = Given { endless: Some("p/routes.yaml".into()), ..given(MAIN) };
+    let said = "p/postern.yaml:10:13: cannot read p/routes.yaml: it is longer than 64 MiB";
+    assert_eq!(given.faults(), [said]);
+}
+
+#[test]
 fn all_faults_are_said_at_once_in_order() {
     let main = MAIN
         .replace("gateway: 127", "gatway: 127")
