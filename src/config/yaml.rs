@@ -4,6 +4,7 @@
 //! [`MAX_DEPTH`]. What is left out is where two readers of YAML may disagree, or where a small file becomes a large one.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
@@ -12,7 +13,7 @@ use crate::config::fault::Fault;
 use crate::model::Place;
 
 /// The largest file that is read: a route map of a thousand routes is a fiftieth of it.
-pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
+const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A configuration nests six deep; more than this is a mistake or an attack on the stack.
 const MAX_DEPTH: usize = 32;
@@ -38,7 +39,7 @@ pub(super) struct Key {
 }
 
 /// A single value as text.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Scalar {
     pub text: String,
     /// Written without quotes, so that `true` and `3` mean more than their letters.
@@ -47,6 +48,12 @@ pub(super) struct Scalar {
     pub references: Vec<Place>,
     /// The text holds what a variable or a file said: it is shown to nobody and is never anything but text.
     pub secret: bool,
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 /// What a plain scalar means to YAML 1.2.

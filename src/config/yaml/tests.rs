@@ -70,6 +70,17 @@ fn an_alias_bomb_is_refused_at_once() {
 }
 
 #[test]
+fn debug_never_shows_what_was_put_in() {
+    let mut node = read("a: [plain]").unwrap();
+    assert!(format!("{node:?}").contains("plain"));
+    let Kind::Mapping(entries) = &mut node.kind else { panic!("a mapping") };
+    let Kind::Sequence(items) = &mut entries[0].1.kind else { panic!("a list") };
+    let Kind::Scalar(scalar) = &mut items[0].kind else { panic!("a scalar") };
+    (scalar.text, scalar.secret) = ("hunter22".to_owned(), true);
+    assert!(!format!("{node:?}").contains("hunter"));
+}
+
+#[test]
 fn an_attack_on_the_parser_ends_soon() {
     let start = std::time::Instant::now();
     for part in [
