@@ -77,7 +77,7 @@ pub struct GatewayListener {
     pub tls: Option<Identity>,
 }
 
-/// A certificate chain with its private key, as PEM bytes; whether they fit is found by `proxy::tls`.
+/// A certificate chain with its private key, as PEM bytes; whether they fit is found by `proxy::pem`.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub certificate: PemFile,
@@ -101,6 +101,8 @@ impl std::fmt::Debug for PemFile {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub name: String,
+    /// Where the configuration names it.
+    pub place: Place,
     /// At least one; all with the same scheme.
     pub endpoints: Vec<Endpoint>,
     pub connect_timeout: Duration,

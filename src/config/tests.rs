@@ -191,6 +191,7 @@ static_keys:
         |index: usize| config.listen.gateway[index].tls.as_ref().unwrap().certificate.bytes.clone();
     assert_eq!((tls(0), tls(1)), (b"gateway.crt".to_vec(), b"own.crt".to_vec()));
     let upstream = &config.upstreams[0];
+    assert_eq!(upstream.place.to_string(), "p/postern.yaml:10:3");
     assert_eq!(upstream.endpoints[1], Endpoint { https: true, host: "::1".into(), port: 9443 });
     assert_eq!(upstream.connect_timeout, Duration::from_millis(250));
     assert_eq!(

@@ -10,7 +10,7 @@ use crate::config::listen::{IDENTITY, identity, pem};
 use crate::config::read::{Reader, View};
 use crate::config::shape::{Field, Format, Record, Shape};
 use crate::config::value::Wrong;
-use crate::config::yaml::Node;
+use crate::config::yaml::{Key, Node};
 use crate::config::{Endpoint, HealthProbe, Identity, Upstream, UpstreamTls};
 use crate::policy::header_name;
 
@@ -178,10 +178,10 @@ fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
 
 pub(super) fn read(reader: &mut Reader<'_>, node: Option<&Node>) -> Vec<Upstream> {
     let entries = node.map(Node::entries).unwrap_or_default();
-    entries.iter().map(|(name, node)| read_one(reader, &name.text, node)).collect()
+    entries.iter().map(|(name, node)| read_one(reader, name, node)).collect()
 }
 
-fn read_one(reader: &mut Reader<'_>, name: &str, node: &Node) -> Upstream {
+fn read_one(reader: &mut Reader<'_>, name: &Key, node: &Node) -> Upstream {
     let view = View::of(Some(node), &UPSTREAM);
     let endpoints = endpoints(reader, view.items("url"));
     if let (Some(tls), true) = (view.get("tls"), endpoints.iter().any(|endpoint| !endpoint.https)) {
@@ -197,7 +197,8 @@ fn read_one(reader: &mut Reader<'_>, name: &str, node: &Node) -> Upstream {
         }
     });
     Upstream {
-        name: name.to_owned(),
+        name: name.text.clone(),
+        place: name.place.clone(),
         endpoints,
         connect_timeout: view.duration("connect_timeout"),
         response_timeout: view.duration("response_timeout"),

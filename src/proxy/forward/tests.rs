@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Endpoint, Upstream, UpstreamTls};
+use crate::model::Place;
 use crate::proxy::body::BodyFault;
 use crate::proxy::body::request::FaultCell;
 use crate::proxy::forward::order::tests::{order, parts};
@@ -35,6 +36,7 @@ pub(crate) async fn listen() -> (TcpListener, Endpoint) {
 pub(crate) fn upstream(endpoints: Vec<Endpoint>) -> Upstream {
     Upstream {
         name: "practice".into(),
+        place: Place { file: "postern.yaml".into(), line: 1, column: 1 },
         endpoints,
         connect_timeout: Duration::from_secs(5),
         response_timeout: Duration::from_secs(5),
