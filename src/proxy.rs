@@ -13,6 +13,7 @@ mod guard;
 mod handle;
 pub(crate) mod head;
 mod listener;
+mod pem;
 mod pulse;
 pub mod respond;
 mod seats;

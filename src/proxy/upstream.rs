@@ -85,7 +85,7 @@ impl Peer {
         let written = endpoint.authority();
         let unusable = |what: &str| {
             let message = format!("upstream `{}`: `{what}` is no host name", spec.name);
-            Fault::new(tls::nowhere(spec), message).hint("write the host as DNS or as an address")
+            Fault::new(spec.place.clone(), message).hint("write the host as DNS or as an address")
         };
         let authority = Authority::try_from(written.as_str()).map_err(|_| unusable(&written))?;
         let name = spec.tls.server_name.as_deref().unwrap_or(&endpoint.host);

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::client::ClientConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, WantsVerifier};
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 
-use crate::config::{Fault, Identity, PemFile, Upstream};
-use crate::model::Place;
+use crate::config::{Fault, PemFile, Upstream};
+use crate::proxy::pem;
 use crate::proxy::upstream::connect::Offer;
 
 /// How the endpoints of one upstream are verified and what is shown to them.
@@ -34,18 +33,22 @@ impl ClientTls {
             None => system_roots(spec),
         };
         let roots = roots.map_err(|fault| faults.push(fault)).ok();
-        let identity = spec.tls.identity.as_ref().map(read_identity).transpose();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let identity = spec.tls.identity.as_ref();
+        let identity = identity.map(|identity| pem::certified_key(identity, &provider)).transpose();
         let identity = identity.map_err(|fault| faults.push(fault)).ok().flatten();
         let Some(roots) = roots.filter(|_| faults.is_empty()) else { return Err(faults) };
-        let trusting = builder(spec).map_err(|fault| vec![fault])?.with_root_certificates(roots);
-        let config = match (identity, &spec.tls.identity) {
-            (Some((chain, key)), Some(named)) => {
-                trusting.with_client_auth_cert(chain, key).map_err(|error| {
-                    let message = format!("the private key does not fit the certificate: {error}");
-                    vec![Fault::new(named.private_key.place.clone(), message)]
-                })?
+        let trusting = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| {
+                vec![Fault::new(spec.place.clone(), format!("TLS cannot be set up: {error}"))]
+            })?
+            .with_root_certificates(roots);
+        let config = match identity {
+            Some(certified) => {
+                trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
-            _ => trusting.with_no_client_auth(),
+            None => trusting.with_no_client_auth(),
         };
         Ok(Self {
             http1: offering(&config, &[b"http/1.1"]),
@@ -67,15 +70,9 @@ fn offering(config: &ClientConfig, protocols: &[&[u8]]) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-fn builder(spec: &Upstream) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
-    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::new(nowhere(spec), format!("TLS cannot be set up: {error}")))
-}
-
 fn private_roots(file: &PemFile) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
+    for certificate in pem::certificates(file)? {
         roots.add(certificate).map_err(|error| {
             let message = format!("`{}` cannot be trusted as a CA: {error}", file.path.display());
             Fault::new(file.place.clone(), message)
@@ -85,50 +82,77 @@ fn private_roots(file: &PemFile) -> Result<RootCertStore, Fault> {
 }
 
 fn system_roots(spec: &Upstream) -> Result<RootCertStore, Fault> {
+    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (_, unusable) = roots.add_parsable_certificates(found.certs);
+    let mut troubles: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    if unusable > 0 {
+        troubles.push(format!("{unusable} of the certificates cannot be used"));
+    }
     if roots.is_empty() {
-        let message = format!(
-            "this machine trusts no CA, so upstream `{}` could never be verified",
-            spec.name
-        );
-        return Err(Fault::new(nowhere(spec), message).hint(
-            "install the CA certificates of the system, or name one: `tls: { ca: ca.pem }`",
-        ));
+        return Err(no_roots(spec, &troubles));
+    }
+    for trouble in troubles {
+        tracing::warn!(trouble, upstream = spec.name, "not every CA of the system could be read");
     }
     Ok(roots)
 }
 
-fn read_identity(
-    identity: &Identity,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Fault> {
-    let chain = certificates(&identity.certificate)?;
-    let file = &identity.private_key;
-    let key = PrivateKeyDer::from_pem_slice(&file.bytes).map_err(|error| {
-        let message =
-            format!("`{}` holds no private key that can be read: {error}", file.path.display());
-        Fault::new(file.place.clone(), message)
-            .hint("give a PEM file with one unencrypted private key")
-    })?;
-    Ok((chain, key))
+fn no_roots(spec: &Upstream, troubles: &[String]) -> Fault {
+    let why =
+        if troubles.is_empty() { String::new() } else { format!(" ({})", troubles.join("; ")) };
+    let message = format!(
+        "this machine trusts no CA{why}, so upstream `{}` could never be verified",
+        spec.name
+    );
+    Fault::new(spec.place.clone(), message)
+        .hint("install the CA certificates of the system, or name one: `tls: { ca: ca.pem }`")
 }
 
-fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let unusable = |why: String| {
-        Fault::new(file.place.clone(), format!("`{}` {why}", file.path.display()))
-            .hint("give a PEM file with one certificate or a chain of them")
-    };
-    let found = CertificateDer::pem_slice_iter(&file.bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(format!("is not PEM: {error}")))?;
-    if found.is_empty() { Err(unusable("holds no certificate".into())) } else { Ok(found) }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::forward::tests::upstream;
+    use crate::proxy::pem::tests::{identity, made, pem};
 
-/// A fault that no line of the configuration stands for; the message names the upstream.
-pub(crate) fn nowhere(spec: &Upstream) -> Place {
-    let named = spec.tls.ca.as_ref().or(spec.tls.identity.as_ref().map(|own| &own.certificate));
-    match named {
-        Some(file) => file.place.clone(),
-        None => Place { file: Arc::from("upstreams"), line: 1, column: 1 },
+    fn fault(change: impl FnOnce(&mut Upstream)) -> String {
+        let mut spec = upstream(Vec::new());
+        change(&mut spec);
+        let faults = ClientTls::build(&spec).err().unwrap_or_default();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_client_certificate_is_held_to_what_a_listeners_is() {
+        let (ca, _) = made(2100);
+        let with = |certificate: &str, key: &str| {
+            fault(|spec| {
+                spec.tls.ca = Some(pem("ca.pem", 2, ca.as_str()));
+                spec.tls.identity = Some(identity(certificate, key));
+            })
+        };
+        let (certificate, key) = made(2100);
+        let (old, old_key) = made(2001);
+        assert_eq!(with(&certificate, &key), "");
+        assert!(with(&old, &old_key).starts_with("postern.yaml:3:5: `gw.crt` has expired"));
+        assert!(with(&certificate, &old_key).starts_with("postern.yaml:4:5: `gw.key` is not"));
+    }
+
+    #[test]
+    fn every_file_that_cannot_be_used_is_said_at_once() {
+        let said = fault(|spec| {
+            spec.tls.ca = Some(pem("ca.pem", 2, ""));
+            spec.tls.identity = Some(identity("", ""));
+        });
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+
+    #[test]
+    fn a_machine_without_roots_is_a_fault_of_the_upstream_that_says_why() {
+        let spec = upstream(Vec::new());
+        let said = no_roots(&spec, &["permission denied at /etc/ssl".to_owned()]);
+        assert_eq!(said.place, spec.place);
+        assert!(said.message.contains("trusts no CA (permission denied at /etc/ssl)"), "{said}");
+        assert!(no_roots(&spec, &[]).message.contains("trusts no CA, so upstream `practice`"));
     }
 }
