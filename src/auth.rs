@@ -1,6 +1,7 @@
 //! Who is calling: the credentials of a request, and whom they belong to.
 
 pub mod credential;
+pub mod key;
 pub mod registry;
 
 pub use credential::Presented;

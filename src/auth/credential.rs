@@ -8,6 +8,7 @@ use std::fmt;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::auth::key;
 use crate::config::Credentials;
 use crate::model::Refusal;
 use crate::policy::{Target, header_name, query};
@@ -24,9 +25,6 @@ impl fmt::Debug for Presented<'_> {
         f.write_str("Presented(…)")
     }
 }
-
-/// What our own keys begin with.
-pub const KEY_PREFIXES: [&str; 2] = ["pst_sub_", "pst_ven_"];
 
 /// Names of query parameters that are known to carry keys, besides the configured headers.
 const KEY_PARAMETERS: [&str; 3] = ["api_key", "apikey", "access_token"];
@@ -68,7 +66,7 @@ fn only_value<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Option<&'
 }
 
 fn carries_our_key(value: &HeaderValue) -> bool {
-    has_key_prefix(&String::from_utf8_lossy(value.as_bytes()))
+    key::is_in(&String::from_utf8_lossy(value.as_bytes()))
 }
 
 fn has_credentials(query: &str, scheme: &Credentials) -> bool {
@@ -76,14 +74,9 @@ fn has_credentials(query: &str, scheme: &Credentials) -> bool {
     query::pairs(query).any(|(name, value)| {
         query::is_one_of(&name, &KEY_PARAMETERS)
             || query::is_one_of(&name, &headers)
-            || has_key_prefix(&name)
-            || has_key_prefix(&value)
+            || key::is_in(&name)
+            || key::is_in(&value)
     })
-}
-
-/// Anywhere in the text: a key in a list or behind a scheme is a key all the same.
-fn has_key_prefix(text: &str) -> bool {
-    KEY_PREFIXES.iter().any(|prefix| text.contains(prefix))
 }
 
 #[cfg(test)]
