@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, ErrorShape, Identity, Upstream};
+use crate::config::{Config, ErrorShape, HealthProbe, Identity, Proxy, Upstream, UpstreamTls};
 
 /// One setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,61 +95,88 @@ fn settings(config: &Config) -> Settings {
         ErrorShape::Problem => say("errors", "problem".into()),
         ErrorShape::Template(template) => say("errors", format!("{template:?}")),
     }
-    say_proxy(config, &mut say);
+    say_proxy(&config.proxy, &mut say);
     for upstream in &config.upstreams {
         upstream_settings(upstream, &mut all);
     }
     all
 }
 
-fn say_proxy(config: &Config, say: &mut impl FnMut(&str, String)) {
-    let proxy = &config.proxy;
-    let workers = proxy.workers.map_or("auto".to_owned(), |workers| workers.to_string());
-    say("proxy.workers", workers);
-    say("proxy.max_connections", proxy.max_connections.to_string());
-    say("proxy.max_body", proxy.max_body.to_string());
-    say("proxy.max_header_bytes", proxy.max_header_bytes.to_string());
-    say("proxy.max_headers", proxy.max_headers.to_string());
-    say("proxy.max_target", proxy.max_target.to_string());
-    say("proxy.handshake_timeout", format!("{:?}", proxy.handshake_timeout));
-    say("proxy.header_timeout", format!("{:?}", proxy.header_timeout));
-    say("proxy.body_timeout", format!("{:?}", proxy.body_timeout));
-    say("proxy.min_body_rate", format!("{}/s", proxy.min_body_rate));
-    say("proxy.write_timeout", format!("{:?}", proxy.write_timeout));
-    say("proxy.idle_timeout", format!("{:?}", proxy.idle_timeout));
-    say("proxy.http2.max_streams", proxy.max_streams.to_string());
-    say("proxy.drain", format!("{:?}", proxy.drain));
-    let trusted = proxy.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>();
+/// Taken apart field by field, so that a new one cannot be forgotten here.
+fn say_proxy(proxy: &Proxy, say: &mut impl FnMut(&str, String)) {
+    let Proxy {
+        workers,
+        max_connections,
+        max_body,
+        max_header_bytes,
+        max_headers,
+        max_target,
+        handshake_timeout,
+        header_timeout,
+        body_timeout,
+        min_body_rate,
+        write_timeout,
+        idle_timeout,
+        max_streams,
+        drain,
+        trusted_proxies,
+        cors_origins,
+    } = proxy;
+    say("proxy.workers", workers.map_or("auto".to_owned(), |workers| workers.to_string()));
+    say("proxy.max_connections", max_connections.to_string());
+    say("proxy.max_body", max_body.to_string());
+    say("proxy.max_header_bytes", max_header_bytes.to_string());
+    say("proxy.max_headers", max_headers.to_string());
+    say("proxy.max_target", max_target.to_string());
+    say("proxy.handshake_timeout", format!("{handshake_timeout:?}"));
+    say("proxy.header_timeout", format!("{header_timeout:?}"));
+    say("proxy.body_timeout", format!("{body_timeout:?}"));
+    say("proxy.min_body_rate", format!("{min_body_rate}/s"));
+    say("proxy.write_timeout", format!("{write_timeout:?}"));
+    say("proxy.idle_timeout", format!("{idle_timeout:?}"));
+    say("proxy.http2.max_streams", max_streams.to_string());
+    say("proxy.drain", format!("{drain:?}"));
+    let trusted = trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>();
     say("proxy.trusted_proxies", format!("[{}]", trusted.join(", ")));
-    say("proxy.cors.origins", format!("[{}]", proxy.cors_origins.join(", ")));
+    say("proxy.cors.origins", format!("[{}]", cors_origins.join(", ")));
 }
 
 fn upstream_settings(upstream: &Upstream, all: &mut Settings) {
-    let name = |field: &str| format!("upstreams.{}.{field}", upstream.name);
+    let Upstream {
+        name: upstream_name,
+        place: _,
+        endpoints,
+        connect_timeout,
+        response_timeout,
+        health,
+        headers,
+        tls: UpstreamTls { ca, identity, server_name },
+        preserve_host,
+    } = upstream;
+    let name = |field: &str| format!("upstreams.{upstream_name}.{field}");
     let mut say = |field: &str, value: String| all.push((name(field), Setting::Shown(value)));
     let scheme = |https| if https { "https" } else { "http" };
-    let urls = upstream
-        .endpoints
+    let urls = endpoints
         .iter()
         .map(|endpoint| format!("{}://{}", scheme(endpoint.https), endpoint.authority()));
     say("url", urls.collect::<Vec<_>>().join(", "));
-    say("connect_timeout", format!("{:?}", upstream.connect_timeout));
-    say("response_timeout", format!("{:?}", upstream.response_timeout));
-    if let Some(health) = &upstream.health {
-        say("health", format!("{} every {:?}", health.path, health.interval));
+    say("connect_timeout", format!("{connect_timeout:?}"));
+    say("response_timeout", format!("{response_timeout:?}"));
+    if let Some(HealthProbe { path, interval }) = health {
+        say("health", format!("{path} every {interval:?}"));
     }
-    say("preserve_host", upstream.preserve_host.to_string());
-    if let Some(server_name) = &upstream.tls.server_name {
+    say("preserve_host", preserve_host.to_string());
+    if let Some(server_name) = server_name {
         say("tls.server_name", server_name.clone());
     }
-    if let Some(ca) = &upstream.tls.ca {
+    if let Some(ca) = ca {
         all.push((name("tls.ca"), Setting::Secret(ca.bytes.clone())));
     }
-    if let Some(Identity { certificate, private_key }) = &upstream.tls.identity {
+    if let Some(Identity { certificate, private_key }) = identity {
         let both = [certificate.bytes.as_slice(), private_key.bytes.as_slice()].concat();
         all.push((name("tls.certificate"), Setting::Secret(both)));
     }
-    for (header, value) in &upstream.headers {
+    for (header, value) in headers {
         let secret = Setting::Secret(value.as_bytes().to_vec());
         all.push((name(&format!("headers.{header}")), secret));
     }
