@@ -81,15 +81,19 @@ fn debug_never_shows_what_was_put_in() {
 }
 
 #[test]
-fn an_attack_on_the_parser_ends_soon() {
-    let start = std::time::Instant::now();
+fn an_attack_on_the_parser_is_read_or_refused_inside_the_text() {
     for part in [
         "[", "{", "- ", "? ", "[[{", "a: {", "&a ", "\"", "'", "|\n", "%", "*a ", "- - \n", "a:\n",
         "{a: ", ",", ": ",
     ] {
-        drop(read(part.repeat(100_000 / part.len())));
+        let text = part.repeat(100_000 / part.len());
+        let mut faults = Vec::new();
+        let node = parse(&"f".into(), text.as_bytes(), &mut faults);
+        assert!(node.is_some() || !faults.is_empty(), "{part}");
+        // Each look takes the whole text apart; a few of thousands are enough.
+        assert!(faults.iter().take(9).all(|fault| inside(&fault.place, &text)), "{part}");
+        assert!(node.is_none() || !part.contains(['[', '{', '&', '*']), "{part}");
     }
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
 fn inside(place: &Place, text: &str) -> bool {
