@@ -10,8 +10,8 @@ use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{DiskSources, Faults};
-use crate::cli::output::Paint;
 use crate::config::Config;
+use crate::telemetry::paint::Paint;
 
 mod callers;
 mod check;
@@ -23,6 +23,7 @@ mod output;
 mod routes;
 mod schema;
 mod serve;
+mod words;
 
 /// An authenticating reverse proxy gateway for practice-management systems.
 #[derive(Debug, Parser)]
@@ -100,16 +101,6 @@ fn load(path: &Path) -> anyhow::Result<Config> {
 /// A refusal with every fault on a line of its own.
 fn faulty(faults: &Faults) -> anyhow::Error {
     anyhow!("the configuration is faulty\n{faults}")
-}
-
-/// The names of the APIs, by `ApiId`.
-fn api_names(config: &Config) -> Vec<String> {
-    config.apis.iter().map(|api| api.name.clone()).collect()
-}
-
-/// `1 route`, `2 routes`.
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! directory of their own, fresh random keys, and the very gateway that `postern serve` runs. The directory goes away
 //! at the end.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{Write, stdout};
 use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context;
 
 use crate::app::serve::Loaded;
 use crate::telemetry::logging;
+use crate::telemetry::paint::Paint;
 
 mod files;
 mod guide;
@@ -18,7 +19,7 @@ mod keys;
 mod practice;
 
 use files::{Directory, Settings};
-use guide::{Guide, Paint};
+use guide::Guide;
 use keys::DemoKeys;
 
 /// Quiet but for what goes wrong and for reloads, which the guide invites to.
@@ -47,7 +48,7 @@ pub fn run(options: DemoOptions) -> anyhow::Result<()> {
         wanted: (gateway, admin),
         practice: settings.practice,
         directory: directory.path(),
-        paint: Paint::new(stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()),
+        paint: Paint::for_stdout(),
     };
     let served = Loaded::read(&directory.config())?.bind()?.serve(|addresses| {
         // A reader who went away misses the guide; the gateway serves all the same.

@@ -8,6 +8,7 @@ pub mod condition;
 pub mod diff;
 mod edges;
 pub mod explain;
+pub mod half_denied;
 pub mod header_name;
 pub mod judge;
 mod lookalike;

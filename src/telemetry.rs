@@ -4,6 +4,7 @@
 
 pub mod logging;
 pub mod metrics;
+pub(crate) mod paint;
 pub mod readiness;
 
 pub use metrics::Metrics;

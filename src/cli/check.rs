@@ -6,9 +6,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::app::serve::Loaded;
-use crate::cli::output::{Answer, Paint};
-use crate::cli::{ConfigArg, Format, count};
+use crate::cli::output::Answer;
+use crate::cli::words::count;
+use crate::cli::{ConfigArg, Format};
 use crate::config::{Config, Fault};
+use crate::policy::half_denied::half_denied;
+use crate::telemetry::paint::Paint;
 
 /// Check a configuration: every fault at once, each with file, line, column and remedy
 #[derive(Debug, Args)]
@@ -126,6 +129,8 @@ fn notes(config: &Config) -> Vec<String> {
     if config.policy.table.rules().is_empty() {
         notes.push("no route is mapped: every request will be refused".into());
     }
+    let half = half_denied(&config.policy.table);
+    notes.extend(half.iter().map(ToString::to_string));
     if !config.static_keys.is_empty() {
         notes.push("`static_keys` are for the demo and for tests alone".into());
     }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::explain::{needs_json, shown};
-use crate::cli::output::{Answer, Paint, table};
-use crate::cli::{ConfigArg, Format, api_names, callers, count, load};
+use crate::cli::output::{Answer, table};
+use crate::cli::words::{api_names, count, decision_json, method_names, methods, shown};
+use crate::cli::{ConfigArg, Format, callers, load};
 use crate::config::Config;
-use crate::model::Method;
 use crate::policy::diff::{
     Decision, Difference, Direction, HolderChange, OperationChange, Reach, Side, Verdict, compare,
 };
+use crate::telemetry::paint::Paint;
 
 mod settings;
 
@@ -102,10 +102,6 @@ fn reach_line(sign: &str, reach: &Reach) -> String {
     format!("{sign} {}  {}", methods(&reach.methods), reach.pattern)
 }
 
-pub(super) fn methods(methods: &[Method]) -> String {
-    methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ")
-}
-
 /// `needs patient:read on standard`, `public`, `refused`.
 fn decision_text(decision: &Decision) -> String {
     let mut text = match &decision.verdict {
@@ -166,31 +162,4 @@ fn operation_json(change: &OperationChange) -> Value {
 
 fn reach_json(reach: &Reach) -> Value {
     json!({ "methods": method_names(&reach.methods), "pattern": reach.pattern })
-}
-
-pub(super) fn method_names(methods: &[Method]) -> Value {
-    methods.iter().map(|method| Value::from(method.name())).collect()
-}
-
-/// A decision for programs; `routes list` shows rules in the same words.
-pub(super) fn decision_json(decision: &Decision) -> Value {
-    let (effect, needs, when) = match &decision.verdict {
-        Verdict::Unmapped => ("unmapped", &[][..], &[][..]),
-        Verdict::Denied => ("deny", &[][..], &[][..]),
-        Verdict::Public => ("public", &[][..], &[][..]),
-        Verdict::Guarded { needs, when, .. } => ("guarded", &needs[..], &when[..]),
-    };
-    let condition = |(label, needs): &(String, Vec<_>)| json!({ "if": label.trim(), "needs": needs_json(needs) });
-    let api = match &decision.verdict {
-        Verdict::Guarded { api, .. } => Some(api),
-        Verdict::Unmapped | Verdict::Denied | Verdict::Public => None,
-    };
-    json!({
-        "effect": effect,
-        "api": api,
-        "needs": needs_json(needs),
-        "when": when.iter().map(condition).collect::<Value>(),
-        "websocket": decision.websocket,
-        "max_body": decision.max_body,
-    })
 }

@@ -8,18 +8,20 @@ use clap::Args;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::auth::Presented;
-use crate::cli::output::{Answer, Paint};
+use crate::cli::output::Answer;
+use crate::cli::words::needs_json;
 use crate::cli::{ConfigArg, Format, callers, load};
 use crate::config::Config;
-use crate::model::{Access, Caller, Method, Need, Refusal};
+use crate::model::{Caller, Method, Need, Refusal};
 use crate::policy::diff::{NamedNeed, label, named_needs};
 use crate::policy::explain::{Lost, Other};
 use crate::policy::{self, Effect, Found, Rule, Target};
 use crate::proxy::head::{Head, Verb};
 use crate::proxy::{cors, well_known};
+use crate::telemetry::paint::Paint;
 
 /// Explain which rule decides a request, what it needs and what a key would get
 #[derive(Debug, Args)]
@@ -252,21 +254,6 @@ impl Explanation {
             "key": self.key,
         })
     }
-}
-
-/// `{"patient": "read"}`.
-pub(super) fn needs_json(needs: &[NamedNeed]) -> Value {
-    let entry = |(name, access): &NamedNeed| (name.clone(), Value::from(access.need()));
-    Value::Object(needs.iter().map(entry).collect::<Map<_, _>>())
-}
-
-/// `patient:read clinical:read`.
-pub(super) fn shown(needs: &[NamedNeed]) -> String {
-    let one = |(name, access): &NamedNeed| match *access {
-        Access::READ_WRITE => format!("{name}:read {name}:write"),
-        one => format!("{name}:{}", one.need()),
-    };
-    needs.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 fn effect(rule: &Rule) -> &'static str {

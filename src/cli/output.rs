@@ -3,7 +3,7 @@
 //! A reader that went away (`postern routes list | head -1`) is no fault: nothing more is said, and the exit code stays
 //! that of the answer.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -60,40 +60,6 @@ fn print(stream: &mut impl Write, text: &str) -> io::Result<()> {
         stream.write_all(b"\n")?;
     }
     stream.flush()
-}
-
-/// Colour, on a terminal alone and never against `NO_COLOR`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    is_on: bool,
-}
-
-impl Paint {
-    pub(super) fn for_stdout() -> Self {
-        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self { is_on: io::stdout().is_terminal() && !is_unwanted }
-    }
-
-    pub(super) fn green(self, text: &str) -> String {
-        self.with("32", text)
-    }
-
-    pub(super) fn red(self, text: &str) -> String {
-        self.with("31", text)
-    }
-
-    pub(super) fn yellow(self, text: &str) -> String {
-        self.with("33", text)
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn with(self, code: &str, text: &str) -> String {
-        if self.is_on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
 }
 
 /// Lines whose columns begin at the same place; the last column is as long as it is.

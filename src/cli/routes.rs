@@ -8,10 +8,11 @@ use serde_json::json;
 
 use crate::app::DiskSources;
 use crate::cli::Format;
-use crate::cli::output::{Answer, Paint};
+use crate::cli::output::Answer;
 use crate::config::Sources;
 use crate::config::draft::draft;
 use crate::config::openapi::Document;
+use crate::telemetry::paint::Paint;
 
 mod coverage;
 mod list;

@@ -6,38 +6,7 @@ use std::path::Path;
 
 use crate::app::serve::Addresses;
 use crate::demo::keys::DemoKeys;
-
-/// Colour, on a terminal alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
-    coloured: bool,
-}
-
-impl Paint {
-    pub(super) fn new(coloured: bool) -> Self {
-        Self { coloured }
-    }
-
-    fn with(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.with("2", text)
-    }
-
-    fn green(self, text: &str) -> String {
-        self.with("32", text)
-    }
-
-    fn red(self, text: &str) -> String {
-        self.with("31", text)
-    }
-}
+use crate::telemetry::paint::Paint;
 
 pub(super) struct Guide<'a> {
     pub(super) keys: &'a DemoKeys,

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::output::{Answer, Paint, table};
+use crate::cli::output::{Answer, table};
 use crate::cli::routes::DocumentArgs;
-use crate::cli::{ConfigArg, Format, count, load};
+use crate::cli::words::count;
+use crate::cli::{ConfigArg, Format, load};
 use crate::config::Config;
 use crate::config::openapi::{Operation, ParameterKind, Part};
 use crate::model::Place;
 use crate::policy::judge::Found;
 use crate::policy::{Effect, Policy, Rule, Target};
+use crate::telemetry::paint::Paint;
 
 /// Find operations of an OpenAPI document that no route speaks of; exit 1 while there is one
 #[derive(Debug, Args)]

@@ -3,10 +3,9 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::diff::{decision_json, method_names, methods};
-use crate::cli::explain::shown;
 use crate::cli::output::{Answer, table};
-use crate::cli::{ConfigArg, Format, api_names, load};
+use crate::cli::words::{api_names, decision_json, method_names, methods, shown};
+use crate::cli::{ConfigArg, Format, load};
 use crate::config::Config;
 use crate::model::Method;
 use crate::policy::Rule;
