@@ -95,11 +95,6 @@ impl Catalogue {
         self.entries.get(usize::from(id.0)).map_or("", |entry| &entry.title)
     }
 
-    /// The category that a scope belongs to; a category belongs to itself.
-    pub fn category_of(&self, id: ScopeId) -> ScopeId {
-        self.entries.get(usize::from(id.0)).and_then(|entry| entry.category).unwrap_or(id)
-    }
-
     /// Every name, categories before the scopes that were added to them, in the order they were added.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| &*entry.name)
@@ -175,7 +170,6 @@ mod tests {
         assert_eq!(grants.on(invoices), Access::READ_WRITE);
         assert_eq!(grants.on(category), Access::NONE);
         assert_eq!(grants.on(catalogue.id("billing.claims").unwrap()), Access::NONE);
-        assert_eq!(catalogue.category_of(invoices), category);
     }
 
     #[test]

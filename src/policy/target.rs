@@ -75,13 +75,6 @@ impl<'a> Target<'a> {
             _ => Ok(()),
         }
     }
-
-    /// The same target, free of the request that it was read from.
-    #[must_use]
-    pub fn into_owned(self) -> Target<'static> {
-        let Self { text, path_len, encodes_delimiter } = self;
-        Target { text: Cow::Owned(text.into_owned()), path_len, encodes_delimiter }
-    }
 }
 
 /// What one pass over a path has found.
