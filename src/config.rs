@@ -60,10 +60,11 @@ pub struct Config {
     pub proxy: Proxy,
     pub static_keys: Vec<StaticKey>,
     pub policy: Policy,
-    /// Every file that was read, for the watcher.
+    /// Every file that was read, each once, in the order of reading.
     pub files: Vec<PathBuf>,
 }
 
+/// Where the gateway and its admin listener answer.
 #[derive(Debug)]
 pub struct Listen {
     pub gateway: Vec<GatewayListener>,
@@ -71,6 +72,7 @@ pub struct Listen {
     pub admin_tls: Option<Identity>,
 }
 
+/// One address that integrations call, with TLS or without.
 #[derive(Debug)]
 pub struct GatewayListener {
     pub address: SocketAddr,
@@ -84,6 +86,7 @@ pub struct Identity {
     pub private_key: PemFile,
 }
 
+/// A PEM file as it was read; its `Debug` shows the path alone, since it may hold a key.
 #[derive(Clone)]
 pub struct PemFile {
     pub path: PathBuf,
@@ -98,6 +101,7 @@ impl std::fmt::Debug for PemFile {
     }
 }
 
+/// A practice system behind the gateway.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub name: String,
@@ -133,19 +137,25 @@ impl Endpoint {
     }
 }
 
+/// How an upstream is verified, and what the gateway shows it.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamTls {
+    /// Trusted in place of the system's roots.
     pub ca: Option<PemFile>,
+    /// Shown to the upstream.
     pub identity: Option<Identity>,
+    /// What its certificate must be for, where that is not the host of the url.
     pub server_name: Option<String>,
 }
 
+/// What is asked of each endpoint to see whether it is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthProbe {
     pub path: String,
     pub interval: Duration,
 }
 
+/// A mounted surface; a key is for exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
     pub name: String,
@@ -155,8 +165,10 @@ pub struct Api {
     pub strip_mount: bool,
 }
 
+/// How a refusal is written.
 #[derive(Debug)]
 pub enum ErrorShape {
+    /// RFC 9457.
     Problem,
     Template(ErrorTemplate),
 }
@@ -168,6 +180,7 @@ pub struct Credentials {
     pub vendor_header: HeaderName,
 }
 
+/// The limits and timers of the gateway listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// `auto` is resolved by `app`: one a core.

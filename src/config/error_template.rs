@@ -17,6 +17,7 @@ pub struct Shown<'a> {
     pub request_id: &'a str,
 }
 
+/// A template without flaws, ready to be rendered.
 #[derive(Clone, Debug)]
 pub struct ErrorTemplate {
     pieces: Vec<Piece>,
@@ -57,20 +58,6 @@ pub(super) struct Flaw {
 }
 
 impl ErrorTemplate {
-    /// Err is a sentence for people.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        Self::compile(text).map_err(|flaws| {
-            let sentences: Vec<String> = flaws
-                .into_iter()
-                .map(|flaw| match flaw.hint {
-                    Some(hint) => format!("{} ({hint})", flaw.message),
-                    None => flaw.message,
-                })
-                .collect();
-            sentences.join("; ")
-        })
-    }
-
     /// All that is wrong at once.
     pub(super) fn compile(text: &str) -> Result<Self, Vec<Flaw>> {
         let document: Value = serde_json::from_str(text).map_err(|error| {
@@ -235,7 +222,7 @@ mod tests {
     };
 
     fn rendered(template: &str) -> Value {
-        serde_json::from_str(&ErrorTemplate::parse(template).unwrap().render(SHOWN)).unwrap()
+        serde_json::from_str(&ErrorTemplate::compile(template).unwrap().render(SHOWN)).unwrap()
     }
 
     #[test]
@@ -273,6 +260,6 @@ mod tests {
         assert_eq!(said[1], (3, 9, "known are status, code, title, detail and request_id"));
         assert_eq!(said[2].2, "put it into the value");
         assert_eq!(said[3].2, "write `{{code}}`");
-        assert!(ErrorTemplate::parse("{").unwrap_err().contains("not JSON"));
+        assert!(ErrorTemplate::compile("{").unwrap_err()[0].message.contains("not JSON"));
     }
 }

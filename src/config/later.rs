@@ -100,7 +100,7 @@ pub(super) static LIMITS: Record = Record {
         Field::new("practice", Shape::Record(&LIMIT), "Per practice.").later(NO_LIMITS),
         Field::new(
             "category",
-            Shape::Map(&format::NAME, &Shape::Record(&LIMIT)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&LIMIT)),
             "Per key within a category.",
         )
         .later(NO_LIMITS),

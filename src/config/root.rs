@@ -33,19 +33,19 @@ pub(super) static ROOT: Record = Record {
             .later(later::NO_STORE),
         Field::new(
             "upstreams",
-            Shape::Map(&format::NAME, &Shape::Record(&UPSTREAM)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&UPSTREAM)),
             "The practice systems behind the gateway, by name.",
         )
         .required(),
         Field::new(
             "apis",
-            Shape::Map(&format::NAME, &Shape::Record(&API)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&API)),
             "The mounted surfaces, by name; a key is for exactly one.",
         )
         .required(),
         Field::new(
             "regions",
-            Shape::Map(&format::NAME, &Shape::Record(&later::REGION)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&later::REGION)),
             "Regions with their own host names and upstream.",
         )
         .later(later::NO_REGIONS),

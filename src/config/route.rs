@@ -58,7 +58,7 @@ pub(super) static ROUTE: Record = Record {
         Field::new("fhir", Shape::Format(&PATH), "A FHIR R4 base.").later(NO_FHIR),
         Field::new(
             "resources",
-            Shape::Map(&format::NAME, &Shape::Format(&SCOPE)),
+            Shape::FilledMap(&format::NAME, &Shape::Format(&SCOPE)),
             "Categories of FHIR resource types.",
         )
         .later(NO_FHIR),
@@ -79,12 +79,12 @@ static WHEN: Record = Record {
     ],
 };
 
-const REQUIRES: Shape = Shape::Map(&SCOPE, &NEED);
+const REQUIRES: Shape = Shape::FilledMap(&SCOPE, &NEED);
 const NEED: Shape = Shape::Choice { ready: &["read", "write"], later: &[] };
 const METHODS: Shape = Shape::ByKind {
     scalar: None,
     list: Some(&Shape::List { of: &Shape::Format(&METHOD), may_be_empty: false }),
-    mapping: Some(&Shape::Map(&METHOD, &NEED)),
+    mapping: Some(&Shape::FilledMap(&METHOD, &NEED)),
 };
 
 static PATH: Format = Format {

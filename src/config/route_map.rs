@@ -25,7 +25,7 @@ pub(super) static ROUTE_MAP: Record = Record {
         .required(),
         Field::new(
             "categories",
-            Shape::Map(&format::NAME, &Shape::Record(&CATEGORY)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&CATEGORY)),
             "Categories beside the seven that are built in.",
         ),
         Field::new(
@@ -49,7 +49,7 @@ static CATEGORY: Record = Record {
         Field::new("title", Shape::Format(&format::TITLE), "What people call it.").required(),
         Field::new(
             "scopes",
-            Shape::Map(&format::NAME, &Shape::Format(&format::TITLE)),
+            Shape::FilledMap(&format::NAME, &Shape::Format(&format::TITLE)),
             "Finer pieces of it, each with a title.",
         ),
     ],

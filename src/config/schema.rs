@@ -89,7 +89,8 @@ fn shape(of: &'static Shape) -> Value {
             reference(),
         ]),
         Shape::Record(of) => Value::Object(record(of)),
-        Shape::Map(name, value) => map(name, value),
+        Shape::Map(name, value) => map(name, value, 0),
+        Shape::FilledMap(name, value) => map(name, value, 1),
         Shape::List { of, may_be_empty } => {
             json!({ "type": "array", "items": shape(of), "minItems": u8::from(!may_be_empty) })
         }
@@ -106,10 +107,10 @@ fn text(format: &Format) -> Value {
     }
 }
 
-fn map(name: &Format, value: &'static Shape) -> Value {
+fn map(name: &Format, value: &'static Shape, least: u8) -> Value {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), json!("object"));
-    schema.insert("minProperties".to_owned(), json!(1));
+    schema.insert("minProperties".to_owned(), json!(least));
     if let Some(pattern) = name.pattern {
         schema.insert("propertyNames".to_owned(), json!({ "pattern": pattern }));
     }
@@ -210,7 +211,10 @@ mod tests {
     fn within(shape: &'static Shape, seen: &mut dyn FnMut(&'static Field)) {
         match shape {
             Shape::Record(record) => each(record, seen),
-            Shape::Map(_, of) | Shape::List { of, .. } | Shape::WordOr(_, of) => within(of, seen),
+            Shape::Map(_, of)
+            | Shape::FilledMap(_, of)
+            | Shape::List { of, .. }
+            | Shape::WordOr(_, of) => within(of, seen),
             Shape::ByKind { scalar, list, mapping } => {
                 [scalar, list, mapping].into_iter().flatten().for_each(|of| within(of, seen))
             }

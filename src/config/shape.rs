@@ -62,6 +62,8 @@ pub(super) enum Shape {
     Record(&'static Record),
     /// Names to values; a name has a format of its own.
     Map(&'static Format, &'static Self),
+    /// The same, with at least one entry.
+    FilledMap(&'static Format, &'static Self),
     /// At least one, unless `may_be_empty`.
     List {
         of: &'static Self,
@@ -223,6 +225,9 @@ impl Shape {
             (Self::Record(record), _) => record.check(node, trail, faults),
             (Self::Map(name, shape), Kind::Mapping(entries)) => {
                 check_map(name, shape, entries, trail, faults);
+            }
+            (Self::FilledMap(name, shape), Kind::Mapping(entries)) => {
+                check_map(name, shape, entries, trail, faults);
                 if entries.is_empty() {
                     faults.push(
                         Fault::new(node.place.clone(), format!("`{trail}` is empty"))
@@ -255,7 +260,14 @@ impl Shape {
     }
 
     fn is_made_of_parts(&self) -> bool {
-        matches!(self, Self::Record(_) | Self::Map(..) | Self::List { .. } | Self::ByKind { .. })
+        matches!(
+            self,
+            Self::Record(_)
+                | Self::Map(..)
+                | Self::FilledMap(..)
+                | Self::List { .. }
+                | Self::ByKind { .. }
+        )
     }
 
     fn check_scalar(&self, node: &Node, scalar: &Scalar, trail: &Trail<'_>) -> Option<Fault> {
@@ -319,7 +331,11 @@ impl Shape {
                 let bound = |text| value::size(text).unwrap_or_default();
                 within(value::size(text)?, bound(least), bound(most), &format!("{least} to {most}"))
             }
-            Self::Record(_) | Self::Map(..) | Self::List { .. } | Self::ByKind { .. } => Ok(()),
+            Self::Record(_)
+            | Self::Map(..)
+            | Self::FilledMap(..)
+            | Self::List { .. }
+            | Self::ByKind { .. } => Ok(()),
         }
     }
 
@@ -344,7 +360,7 @@ impl Shape {
             Self::Count { .. } => "a whole number".to_owned(),
             Self::Duration { .. } => "a duration such as 30s".to_owned(),
             Self::Size { .. } => "a size such as 64KiB".to_owned(),
-            Self::Record(_) | Self::Map(..) => "a mapping".to_owned(),
+            Self::Record(_) | Self::Map(..) | Self::FilledMap(..) => "a mapping".to_owned(),
             Self::List { .. } => "a list".to_owned(),
             Self::ByKind { scalar, list, mapping } => {
                 let parts = [scalar, list, mapping];

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::model::Access;
@@ -229,7 +229,7 @@ static_keys:
 }
 
 #[test]
-fn a_thousand_routes_load_soon() {
+fn a_thousand_routes_load() {
     let mut routes = "version: 1\nroutes:\n".to_owned();
     for n in 0..1000 {
         routes.push_str(&format!(
@@ -237,10 +237,7 @@ fn a_thousand_routes_load_soon() {
         ));
     }
     let given = given(MAIN).file("p/routes.yaml", routes);
-    let start = Instant::now();
     assert_eq!(given.load().unwrap().policy.table.rules().len(), 1000);
-    // A debug build on a busy machine; a release build takes a hundredth of it.
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 /// Whether a place is in the file that it names.

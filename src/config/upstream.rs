@@ -36,7 +36,7 @@ pub(super) static UPSTREAM: Record = Record {
         ),
         Field::new(
             "headers",
-            Shape::Map(&format::HEADER_NAME, &Shape::Private(&format::HEADER_VALUE)),
+            Shape::FilledMap(&format::HEADER_NAME, &Shape::Private(&format::HEADER_VALUE)),
             "What the gateway itself presents with every request.",
         ),
         Field::new(

@@ -245,6 +245,16 @@ fn static_keys_name_what_exists_and_are_never_shown() {
 }
 
 #[test]
+fn a_key_may_be_granted_nothing() {
+    let key = "{ kind: subscriber, id: k, practice: p, owner: o, api: standard, permissions: {}, key: hunter33 }";
+    let config = given(&format!("{MAIN}static_keys: [{key}]\n")).load().unwrap();
+    let [StaticKey::Subscriber { permissions, .. }] = config.static_keys.as_slice() else {
+        panic!("one key")
+    };
+    assert!(permissions.is_empty());
+}
+
+#[test]
 fn secrets_are_put_in_and_never_said() {
     let header =
         |value: &str| MAIN.replace("9000", &format!("9000\n    headers: {{ X-A: {value} }}"));
