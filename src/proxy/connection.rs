@@ -27,7 +27,7 @@ use crate::proxy::guard::io::{Guard, Guarded};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
 use crate::proxy::listener::Door;
-use crate::proxy::pulse::{Due, Pulse, Timers, Wire};
+use crate::proxy::pulse::{Overdue, Pulse, Timers, Wire};
 use crate::proxy::respond;
 use crate::proxy::seats::Seated;
 use crate::proxy::session::Session;
@@ -58,7 +58,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 enum End {
     /// hyper is done with it.
     Finished,
-    TimedOut(Due),
+    TimedOut(Overdue),
 }
 
 /// Serves one connection; counted as open for as long.
@@ -178,7 +178,7 @@ async fn speak_http1<S>(
     };
     let mut stream = parts.io.into_inner().into_inner();
     match end {
-        End::TimedOut(Due::HeadTooSlow) => {
+        End::TimedOut(Overdue::HeadTooSlow) => {
             let refusal = too_slow(&session);
             if timeout(LINGER, stream.write_all(&refusal)).await.is_ok_and(|sent| sent.is_ok()) {
                 linger(stream).await;
@@ -219,7 +219,7 @@ async fn speak_http2<S>(
     let shut = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
     let timers = Timers::of(proxy);
     let end = drive(connection.as_mut(), shut, seated, timers, Wire::Http2).await;
-    if end == End::TimedOut(Due::Idle) {
+    if end == End::TimedOut(Overdue::Idle) {
         connection.as_mut().graceful_shutdown();
         if timeout(DRAIN_GRACE, connection).await.is_err() {
             tracing::debug!("an idle HTTP/2 caller did not answer the farewell");
@@ -262,8 +262,8 @@ async fn drive<C: Future>(
         seated.seat.watch(cx.waker());
         while watchdog.as_mut().poll(cx).is_ready() {
             match pulse.due(&timers, wire, Instant::now()) {
-                Due::Later(next) => watchdog.as_mut().reset(next),
-                due => return Poll::Ready(End::TimedOut(due)),
+                Ok(next) => watchdog.as_mut().reset(next),
+                Err(overdue) => return Poll::Ready(End::TimedOut(overdue)),
             }
         }
         Poll::Pending

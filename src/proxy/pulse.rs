@@ -39,11 +39,9 @@ pub(crate) enum Wire {
     Http2,
 }
 
-/// What the watchdog finds when it looks.
+/// Which time of a connection has run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Nothing; look again at this time.
-    Later(Instant),
+pub(crate) enum Overdue {
     /// A head began and did not end in time.
     HeadTooSlow,
     /// Nothing was asked for too long, or nothing at all.
@@ -167,8 +165,13 @@ impl Pulse {
         waits.then(|| self.instant(self.quiet_since.load(Ordering::Relaxed), Duration::ZERO))
     }
 
-    /// What has run out at `now`.
-    pub(crate) fn due(&self, timers: &Timers, wire: Wire, now: Instant) -> Due {
+    /// When to look again, unless something has run out at `now`.
+    pub(crate) fn due(
+        &self,
+        timers: &Timers,
+        wire: Wire,
+        now: Instant,
+    ) -> Result<Instant, Overdue> {
         let mut next = now + timers.shortest();
         let mut out = |at: Instant| {
             next = next.min(at);
@@ -176,7 +179,7 @@ impl Pulse {
         };
         let stalled = self.stalled_since.load(Ordering::Relaxed);
         if stalled != 0 && out(self.instant(stalled, timers.write)) {
-            return Due::Stalled;
+            return Err(Overdue::Stalled);
         }
         let busy = self.in_flight.load(Ordering::Relaxed) > 0;
         let quiet = self.quiet_since.load(Ordering::Relaxed);
@@ -184,16 +187,16 @@ impl Pulse {
         if head != 0 && (!busy || wire == Wire::Http2) {
             let since = if wire == Wire::Http1 { head.max(quiet) } else { head };
             if out(self.instant(since, timers.header)) {
-                return Due::HeadTooSlow;
+                return Err(Overdue::HeadTooSlow);
             }
         } else if !busy {
             let unused = self.requests.load(Ordering::Relaxed) == 0;
             let limit = if unused { timers.header } else { timers.idle };
             if out(self.instant(quiet, limit)) {
-                return Due::Idle;
+                return Err(Overdue::Idle);
             }
         }
-        Due::Later(next)
+        Ok(next)
     }
 }
 
@@ -214,8 +217,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_has_the_time_of_a_head() {
         let pulse = Pulse::new();
-        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 9)), Due::Later(_)));
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Due::Idle);
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 9)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Err(Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +227,7 @@ mod tests {
         pulse.head(true);
         tokio::time::advance(Duration::from_secs(9)).await;
         pulse.head(true);
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Due::HeadTooSlow);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Err(Overdue::HeadTooSlow));
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,12 +235,12 @@ mod tests {
         let pulse = Pulse::new();
         pulse.begin();
         pulse.head(true);
-        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 50)), Due::Later(_)));
-        assert_eq!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 50)), Due::HeadTooSlow);
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 50)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 50)), Err(Overdue::HeadTooSlow));
         tokio::time::advance(Duration::from_secs(50)).await;
         pulse.end();
-        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 59)), Due::Later(_)));
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 60)), Due::HeadTooSlow);
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 59)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 60)), Err(Overdue::HeadTooSlow));
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,8 +249,8 @@ mod tests {
         pulse.begin();
         tokio::time::advance(Duration::from_secs(100)).await;
         pulse.end();
-        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 159)), Due::Later(_)));
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 160)), Due::Idle);
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 159)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 160)), Err(Overdue::Idle));
     }
 
     #[tokio::test(start_paused = true)]
@@ -255,9 +258,9 @@ mod tests {
         let pulse = Pulse::new();
         pulse.begin();
         pulse.writing(true);
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 30)), Due::Stalled);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 30)), Err(Overdue::Stalled));
         pulse.writing(false);
-        assert!(matches!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 300)), Due::Later(_)));
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 300)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -265,6 +268,6 @@ mod tests {
         let pulse = Pulse::new();
         pulse.begin();
         let now = Instant::now();
-        assert_eq!(pulse.due(&TIMERS, Wire::Http1, now), Due::Later(now + TIMERS.header));
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, now), Ok(now + TIMERS.header));
     }
 }
