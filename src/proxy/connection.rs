@@ -19,14 +19,13 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::Proxy;
 use crate::model::{Refusal, RequestId};
 use crate::proxy::guard::io::{Guard, Guarded};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
-use crate::proxy::listener::Door;
+use crate::proxy::listener::{Door, Entrance};
 use crate::proxy::pulse::{Overdue, Pulse, Timers, Wire};
 use crate::proxy::respond;
 use crate::proxy::seats::Seated;
@@ -75,10 +74,13 @@ pub(crate) async fn serve(
         return;
     }
     let snapshot = worker.snapshot.load_full();
-    let Ok(tls) = tls_of(&snapshot, door) else { return };
     let session = |https| Session::new(Rc::clone(&worker), &seated.seat.pulse, peer.ip(), https);
-    let Some(tls) = tls else {
-        return speak(&snapshot, &seated, session(false), stream, None).await;
+    let tls = match door.entrance(&snapshot) {
+        Entrance::Plain => {
+            return speak(&snapshot, &seated, session(false), stream, None).await;
+        }
+        Entrance::Tls(tls) => tls,
+        Entrance::Gone => return,
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let Ok(Ok(stream)) = timeout(snapshot.config.proxy.handshake_timeout, handshake).await else {
@@ -90,17 +92,6 @@ pub(crate) async fn serve(
         None => None,
     };
     speak(&snapshot, &seated, session(true), stream, agreed).await;
-}
-
-/// The TLS of a door in the configuration of now; Err where the configuration no longer has the door.
-fn tls_of(snapshot: &Snapshot, door: Door) -> Result<Option<Arc<ServerConfig>>, ()> {
-    let listeners = &snapshot.config.listen.gateway;
-    let is_it = |position: &usize| {
-        listeners.get(*position).is_some_and(|listener| listener.address == door.configured)
-    };
-    let position = Some(door.position).filter(is_it);
-    let position = position.or_else(|| (0..listeners.len()).find(is_it)).ok_or(())?;
-    snapshot.tls.get(position).cloned().ok_or(())
 }
 
 /// Finds out the protocol, unless the handshake agreed on one, and speaks it.

@@ -4,13 +4,16 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::proxy::connection;
+use crate::proxy::snapshot::Snapshot;
 use crate::proxy::worker::{Bound, Worker};
 
 /// How long to wait where there is no file descriptor left.
@@ -21,6 +24,32 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 pub(crate) struct Door {
     pub(crate) position: usize,
     pub(crate) configured: SocketAddr,
+}
+
+/// How a door is passed.
+#[derive(Debug)]
+pub(crate) enum Entrance {
+    Plain,
+    Tls(Arc<ServerConfig>),
+    /// The configuration no longer has this door.
+    Gone,
+}
+
+impl Door {
+    /// As the configuration of now has it.
+    pub(crate) fn entrance(self, snapshot: &Snapshot) -> Entrance {
+        let listeners = &snapshot.config.listen.gateway;
+        let is_it = |position: &usize| {
+            listeners.get(*position).is_some_and(|listener| listener.address == self.configured)
+        };
+        let position = Some(self.position).filter(is_it);
+        let position = position.or_else(|| (0..listeners.len()).find(is_it));
+        match position.and_then(|position| snapshot.tls.get(position)) {
+            Some(Some(tls)) => Entrance::Tls(Arc::clone(tls)),
+            Some(None) => Entrance::Plain,
+            None => Entrance::Gone,
+        }
+    }
 }
 
 /// Accepts until `drain` turns true, then takes what is queued and closes the socket.
