@@ -171,17 +171,32 @@ impl Exchange<'_> {
     }
 }
 
-/// After these nobody can be sure what the next bytes are.
+/// Whether nothing more is read from this connection: it is not sure what its next bytes are, or its head can be read
+/// in two ways, and whoever stands before us may have read the other one.
 fn ends_the_connection(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
+    match refusal {
         Refusal::AmbiguousPath(_)
-            | Refusal::MethodOverride
-            | Refusal::MalformedRequest(_)
-            | Refusal::ExpectationFailed
-            | Refusal::TargetTooLong { .. }
-            | Refusal::HeadersTooLarge
-            | Refusal::BodyTooLarge { .. }
-            | Refusal::RequestTimeout
-    )
+        | Refusal::MethodOverride
+        | Refusal::MalformedRequest(_)
+        | Refusal::ExpectationFailed
+        | Refusal::TargetTooLong { .. }
+        | Refusal::HeadersTooLarge
+        | Refusal::BodyTooLarge { .. }
+        | Refusal::RequestTimeout
+        | Refusal::Overloaded => true,
+        Refusal::DuplicateCredentials
+        | Refusal::CredentialsInQuery
+        | Refusal::SubscriberKeyMissing
+        | Refusal::VendorKeyMissing
+        | Refusal::InvalidCredentials
+        | Refusal::PermissionDenied(_)
+        | Refusal::RouteUnmapped
+        | Refusal::RouteDenied
+        | Refusal::WrongApi
+        | Refusal::VendorMismatch
+        | Refusal::UpgradeNotAllowed
+        | Refusal::UpstreamUnreachable
+        | Refusal::UpstreamProtocolError
+        | Refusal::UpstreamTimeout => false,
+    }
 }
