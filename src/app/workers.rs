@@ -38,7 +38,8 @@ impl Workers {
                 .name(name.clone())
                 .spawn(move || {
                     // Nobody listens any more only where the process is ending.
-                    let _unheard = ended.send(worker::run(sockets, snapshot, cells, drain));
+                    let _unheard = ended
+                        .send(worker::run(sockets, snapshot, cells, drain).map_err(Into::into));
                 })
                 .with_context(|| format!("cannot start the thread {name}"))?;
             running.spawn(async move {

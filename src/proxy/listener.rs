@@ -7,14 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::proxy::connection;
 use crate::proxy::snapshot::Snapshot;
-use crate::proxy::worker::{Bound, Worker};
+use crate::proxy::worker::{BindError, Bound, Worker};
 
 /// How long to wait where there is no file descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -58,10 +57,10 @@ pub(crate) fn listen(
     position: usize,
     bound: Bound,
     mut drain: watch::Receiver<bool>,
-) -> anyhow::Result<impl Future<Output = ()>> {
+) -> Result<impl Future<Output = ()>, BindError> {
     let door = Door { position, configured: bound.configured };
     let listener = TcpListener::from_std(bound.socket)
-        .with_context(|| format!("the gateway cannot listen on {}", bound.configured))?;
+        .map_err(|source| BindError { address: bound.configured, source })?;
     Ok(async move {
         loop {
             let accepted = tokio::select! {

@@ -1,15 +1,15 @@
 //! One worker: a thread, its runtime, its listeners, its connections, its pools.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::{JoinError, LocalSet};
 
 use crate::proxy::listener;
 use crate::proxy::seats::Seats;
@@ -63,20 +63,41 @@ pub(crate) struct Bound {
     pub(crate) socket: TcpListener,
 }
 
+/// An address of the configuration that could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway cannot listen on {address}")]
+pub struct BindError {
+    pub(crate) address: SocketAddr,
+    pub(crate) source: io::Error,
+}
+
+/// Why a worker could not begin, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("a worker's runtime cannot be made")]
+    Runtime(#[source] io::Error),
+    #[error("the operating system gives no randomness")]
+    Randomness(#[source] getrandom::Error),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("a listener of the gateway broke off")]
+    Listener(#[source] JoinError),
+}
+
 impl Sockets {
     /// Binds every gateway listener once for each of `workers`. Port 0 is chosen once and shared.
-    pub fn bind(snapshot: &Snapshot, workers: usize) -> anyhow::Result<Vec<Self>> {
+    pub fn bind(snapshot: &Snapshot, workers: usize) -> Result<Vec<Self>, BindError> {
         let workers = workers.max(1);
         let mut sets: Vec<Self> =
             (0..workers).map(|_| Self { listeners: Vec::new(), workers }).collect();
         for listener in &snapshot.config.listen.gateway {
             let configured = listener.address;
-            let cannot = || format!("the gateway cannot listen on {configured}");
-            probe(configured).with_context(cannot)?;
+            let cannot = |source| BindError { address: configured, source };
+            probe(configured).map_err(cannot)?;
             let mut address = configured;
             for set in &mut sets {
-                let socket = bind(address).with_context(cannot)?;
-                address = socket.local_addr().with_context(cannot)?;
+                let socket = bind(address).map_err(cannot)?;
+                address = socket.local_addr().map_err(cannot)?;
                 set.listeners.push(Bound { configured, socket });
             }
         }
@@ -90,7 +111,7 @@ impl Sockets {
 }
 
 /// Sharing a port would hide that another process has it: that is found out by asking for it alone.
-fn probe(address: SocketAddr) -> std::io::Result<()> {
+fn probe(address: SocketAddr) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
     }
@@ -99,7 +120,7 @@ fn probe(address: SocketAddr) -> std::io::Result<()> {
     socket.bind(&address.into())
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -116,13 +137,13 @@ pub fn run(
     snapshot: Arc<ArcSwap<Snapshot>>,
     cells: Arc<WorkerCells>,
     drain: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("a worker's runtime cannot be made")?;
+        .map_err(WorkerError::Runtime)?;
     let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    getrandom::fill(&mut seed).map_err(WorkerError::Randomness)?;
     let worker = Rc::new(Worker {
         latest: RefCell::new(Rc::new(snapshot.load_full())),
         snapshot,
@@ -139,14 +160,14 @@ async fn serve(
     worker: Rc<Worker>,
     sockets: Sockets,
     drain: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+) -> Result<(), WorkerError> {
     let mut listeners = Vec::with_capacity(sockets.listeners.len());
     for (position, bound) in sockets.listeners.into_iter().enumerate() {
         let listening = listener::listen(Rc::clone(&worker), position, bound, drain.clone())?;
         listeners.push(tokio::task::spawn_local(listening));
     }
     for listener in listeners {
-        listener.await.context("a listener of the gateway broke off")?;
+        listener.await.map_err(WorkerError::Listener)?;
     }
     worker.seats.drain();
     let patience = worker.snapshot.load().config.proxy.drain;
