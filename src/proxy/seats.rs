@@ -1,7 +1,8 @@
 //! The connections of one worker: how many there are, which of them could make room, and how to tell them to finish.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,10 +12,15 @@ use tokio::task::AbortHandle;
 
 use crate::proxy::pulse::Pulse;
 
+/// How many seats are looked at to make room, so that a flood at the cap costs the same however many there are.
+const LOOKS: usize = 64;
+
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
-    taken: RefCell<HashMap<u64, Rc<Seat>>>,
+    taken: RefCell<BTreeMap<u64, Rc<Seat>>>,
     next: Cell<u64>,
+    /// The last seat that was looked at to make room; the next look begins behind it.
+    looked: Cell<u64>,
     draining: Cell<bool>,
     emptied: Notify,
 }
@@ -51,11 +57,16 @@ impl Seats {
         Some(Seated { seat, seats: Rc::clone(self), id })
     }
 
-    /// Closes the connection that has waited longest for its next request; false if every one works.
+    /// Looks at the next seats in turn, and closes the one of them that has waited longest for its next request; false
+    /// if all of these work.
     pub(crate) fn make_room(&self) -> bool {
         let mut taken = self.taken.borrow_mut();
-        let waiting =
-            taken.iter().filter_map(|(id, seat)| Some((seat.pulse.kept_alive_since()?, *id))).min();
+        let behind = (Bound::Excluded(self.looked.get()), Bound::Unbounded);
+        let round = taken.range(behind).chain(taken.range(..=self.looked.get())).take(LOOKS);
+        let waiting = round
+            .inspect(|(id, _)| self.looked.set(**id))
+            .filter_map(|(id, seat)| Some((seat.pulse.kept_alive_since()?, *id)))
+            .min();
         let Some(seat) = waiting.and_then(|(_, id)| taken.remove(&id)) else { return false };
         if let Some(abort) = seat.abort.take() {
             abort.abort();
@@ -132,5 +143,21 @@ mod tests {
         assert!(seats.take(2).is_none(), "no seat is given away twice");
         drop((first, second, third));
         seats.empty().await;
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_among_many_that_work_is_found_in_turn() {
+        let seats = Rc::new(Seats::default());
+        let max = 4 * LOOKS;
+        let open: Vec<_> = (0..max).map(|_| seats.take(max).unwrap()).collect();
+        for seated in &open {
+            seated.seat.pulse.begin();
+        }
+        for waits in [0, max / 2, max - 1] {
+            open[waits].seat.pulse.end();
+            let looks = (1..=5).find(|_| seats.make_room());
+            assert!(looks.is_some(), "{waits}");
+            assert!(!(0..5).any(|_| seats.make_room()), "a connection that works was closed");
+        }
     }
 }
