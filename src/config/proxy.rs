@@ -24,7 +24,7 @@ pub(super) static PROXY: Record = Record {
         Field::new(
             "max_connections",
             Shape::Count { least: 1, most: 10_000_000 },
-            "Connections that are open at once; more wait to be accepted.",
+            "Connections that are open at once; one more is refused.",
         )
         .default("20000"),
         // A scan or a video of a treatment passes; an endless body does not.

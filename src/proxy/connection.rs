@@ -167,13 +167,10 @@ async fn speak_http1<S>(
         // A tunnel has the connection now; this task goes on counting it.
         return gone.await.unwrap_or(());
     };
-    let mut stream = parts.io.into_inner().into_inner();
+    let stream = parts.io.into_inner().into_inner();
     match end {
         End::TimedOut(Overdue::HeadTooSlow) => {
-            let refusal = too_slow(&session);
-            if timeout(LINGER, stream.write_all(&refusal)).await.is_ok_and(|sent| sent.is_ok()) {
-                linger(stream).await;
-            }
+            part(&session.worker, &Refusal::RequestTimeout, stream).await;
         }
         End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
         End::Finished | End::TimedOut(_) => {}
@@ -262,15 +259,28 @@ async fn drive<C: Future>(
     .await
 }
 
-/// The answer to a head that did not end.
-fn too_slow(session: &Session) -> Vec<u8> {
-    let worker = &session.worker;
+/// Answers the first request of a connection that has no seat, and closes it. HTTP/2 has no answer before its settings:
+/// that is closed at once.
+pub(crate) async fn turn_away(worker: &Worker, mut stream: TcpStream) {
+    // A caller that had not asked yet would not take it for its answer.
+    if let Ok(Ok((Wire::Http1, _))) = timeout(LINGER, sniff(&mut stream)).await {
+        part(worker, &Refusal::Overloaded, stream).await;
+    }
+}
+
+/// The last word to a caller of HTTP/1 whose request hyper never had.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker,
+    refusal: &Refusal,
+    mut stream: S,
+) {
     let id = RequestId::new(worker.rng.borrow_mut().u128(..));
-    let refusal = Refusal::RequestTimeout;
-    let config = &worker.snapshot.load().config;
-    let (status, bytes) = respond::refuse_on_the_wire(config, &refusal, id);
+    let config = &worker.snapshot.load_full().config;
+    let (status, bytes) = respond::refuse_on_the_wire(config, refusal, id);
     worker.cells.request(status, refusal.code());
-    bytes
+    if timeout(LINGER, stream.write_all(&bytes)).await.is_ok_and(|sent| sent.is_ok()) {
+        linger(stream).await;
+    }
 }
 
 /// Ends the writing side, and reads away what the caller still sends: closing before would reset the connection, and

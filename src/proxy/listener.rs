@@ -93,13 +93,27 @@ fn take_queued(worker: &Rc<Worker>, door: Door, listener: TcpListener) {
     }
 }
 
-/// A connection without a seat is refused by closing it.
 fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     let allowed = worker.snapshot.load().config.proxy.max_connections / worker.workers;
-    let Some(seated) = worker.seats.take(allowed.max(1)) else { return };
+    let Some(seated) = worker.seats.take(allowed.max(1)) else {
+        return turn_away(worker, door, stream);
+    };
     let seat = Rc::clone(&seated.seat);
     let serving = connection::serve(Rc::clone(worker), seated, door, stream, peer);
     seat.abort_with(tokio::task::spawn_local(serving).abort_handle());
+}
+
+/// Says why there is no seat, where that costs little: not after a TLS handshake, the dearest part of a connection.
+fn turn_away(worker: &Rc<Worker>, door: Door, stream: TcpStream) {
+    let Ok(place) = Arc::clone(&worker.farewells).try_acquire_owned() else { return };
+    if !matches!(door.entrance(&worker.snapshot.load()), Entrance::Plain) {
+        return;
+    }
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        connection::turn_away(&worker, stream).await;
+        drop(place);
+    });
 }
 
 /// No file descriptors, or no memory for one: the connection stays queued.

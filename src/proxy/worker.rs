@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, LocalSet};
 
 use crate::proxy::listener;
@@ -19,6 +19,8 @@ use crate::telemetry::metrics::WorkerCells;
 
 /// How many connections may wait to be accepted; the kernel cuts it at `somaxconn`.
 const BACKLOG: i32 = 4096;
+/// How many connections beyond the cap are told so at once; a flood of them is closed without a word.
+const FAREWELLS: usize = 64;
 
 /// A snapshot as a worker lends it to its requests: the inner count is shared by all workers, the outer is its own.
 pub(crate) type Lent = Rc<Arc<Snapshot>>;
@@ -33,6 +35,8 @@ pub struct Worker {
     /// For request ids and trace ids; seeded from the operating system.
     pub rng: RefCell<fastrand::Rng>,
     pub(crate) seats: Rc<Seats>,
+    /// Room for those who have no seat and are told so.
+    pub(crate) farewells: Arc<Semaphore>,
     /// Limits of the whole gateway are divided among so many.
     pub(crate) workers: usize,
 }
@@ -151,6 +155,7 @@ pub fn run(
         pools: Pools::default(),
         rng: RefCell::new(fastrand::Rng::with_seed(u64::from_ne_bytes(seed))),
         seats: Rc::default(),
+        farewells: Arc::new(Semaphore::new(FAREWELLS)),
         workers: sockets.workers,
     });
     LocalSet::new().block_on(&runtime, serve(worker, sockets, drain))

@@ -138,7 +138,7 @@ fn a_route_may_set_its_own_body_limit() {
 }
 
 #[test]
-fn one_busy_connection_more_than_max_connections_is_not_served() {
+fn one_busy_connection_more_than_max_connections_is_told_and_not_served() {
     let upstream = Upstream::start(|exchange| {
         exchange.body()?;
         exchange.hang()
@@ -151,8 +151,15 @@ fn one_busy_connection_more_than_max_connections_is_not_served() {
     };
     let open: Vec<_> = (0..10).map(|_| begin()).collect();
     eventually("ten requests in flight", || upstream.count() == 10);
-    let mut more = begin();
-    assert!(more.closes_after_anything());
+    for _ in 0..100 {
+        let mut more = begin();
+        let answer = more.answer();
+        assert_eq!((answer.status, answer.code().as_str()), (503, "overloaded"));
+        assert!(answer.closes() && more.closes(), "{}", answer.head.text());
+    }
+    let mut preface = gateway.wire();
+    preface.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(preface.closes(), "HTTP/2 was answered in HTTP/1");
     assert_eq!(upstream.count(), 10, "an eleventh connection was served");
     drop(open);
     eventually("room again", || {
