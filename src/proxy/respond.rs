@@ -20,7 +20,7 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("ApiKey");
 /// RFC 9457, with what this gateway adds.
 #[derive(Serialize)]
 struct Problem<'a> {
-    r#type: &'a str,
+    r#type: String,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -37,7 +37,6 @@ struct Problem<'a> {
 /// What is said of one kind of refusal.
 struct Wording {
     status: StatusCode,
-    r#type: &'static str,
     title: &'static str,
 }
 
@@ -140,7 +139,7 @@ fn body_of(
         _ => None,
     };
     let problem = Problem {
-        r#type: wording.r#type,
+        r#type: format!("urn:postern:error:{code}"),
         title,
         status,
         detail: &detail,
@@ -154,60 +153,36 @@ fn body_of(
 }
 
 fn wording(refusal: &Refusal) -> Wording {
-    macro_rules! say {
-        ($status:ident, $code:literal, $title:literal) => {
-            Wording {
-                status: StatusCode::$status,
-                r#type: concat!("urn:postern:error:", $code),
-                title: $title,
-            }
-        };
-    }
-    match refusal {
-        Refusal::AmbiguousPath(_) => say!(BAD_REQUEST, "ambiguous_path", "Ambiguous target"),
-        Refusal::MethodOverride => say!(BAD_REQUEST, "method_override", "Method override"),
-        Refusal::MalformedRequest(_) => say!(BAD_REQUEST, "malformed_request", "Malformed request"),
-        Refusal::DuplicateCredentials => {
-            say!(BAD_REQUEST, "duplicate_credentials", "Duplicate credentials")
-        }
-        Refusal::CredentialsInQuery => {
-            say!(BAD_REQUEST, "credentials_in_query", "Credentials in the query")
-        }
-        Refusal::ExpectationFailed => {
-            say!(EXPECTATION_FAILED, "expectation_failed", "Expectation failed")
-        }
-        Refusal::SubscriberKeyMissing => {
-            say!(UNAUTHORIZED, "subscriber_key_missing", "Subscriber key missing")
-        }
-        Refusal::VendorKeyMissing => say!(UNAUTHORIZED, "vendor_key_missing", "Vendor key missing"),
-        Refusal::InvalidCredentials => {
-            say!(UNAUTHORIZED, "invalid_credentials", "Invalid credentials")
-        }
-        Refusal::PermissionDenied(_) => say!(FORBIDDEN, "permission_denied", "Permission denied"),
-        Refusal::RouteUnmapped => say!(FORBIDDEN, "route_unmapped", "Route not mapped"),
-        Refusal::RouteDenied => say!(FORBIDDEN, "route_denied", "Route denied"),
-        Refusal::WrongApi => say!(FORBIDDEN, "wrong_api", "Key is for another API"),
-        Refusal::VendorMismatch => say!(FORBIDDEN, "vendor_mismatch", "Key is for another vendor"),
-        Refusal::UpgradeNotAllowed => {
-            say!(FORBIDDEN, "upgrade_not_allowed", "Upgrade not allowed")
-        }
-        Refusal::BodyTooLarge { .. } => say!(PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
-        Refusal::TargetTooLong { .. } => say!(URI_TOO_LONG, "target_too_long", "Target too long"),
+    let (status, title) = match refusal {
+        Refusal::AmbiguousPath(_) => (StatusCode::BAD_REQUEST, "Ambiguous target"),
+        Refusal::MethodOverride => (StatusCode::BAD_REQUEST, "Method override"),
+        Refusal::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "Malformed request"),
+        Refusal::DuplicateCredentials => (StatusCode::BAD_REQUEST, "Duplicate credentials"),
+        Refusal::CredentialsInQuery => (StatusCode::BAD_REQUEST, "Credentials in the query"),
+        Refusal::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "Expectation failed"),
+        Refusal::SubscriberKeyMissing => (StatusCode::UNAUTHORIZED, "Subscriber key missing"),
+        Refusal::VendorKeyMissing => (StatusCode::UNAUTHORIZED, "Vendor key missing"),
+        Refusal::InvalidCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
+        Refusal::PermissionDenied(_) => (StatusCode::FORBIDDEN, "Permission denied"),
+        Refusal::RouteUnmapped => (StatusCode::FORBIDDEN, "Route not mapped"),
+        Refusal::RouteDenied => (StatusCode::FORBIDDEN, "Route denied"),
+        Refusal::WrongApi => (StatusCode::FORBIDDEN, "Key is for another API"),
+        Refusal::VendorMismatch => (StatusCode::FORBIDDEN, "Key is for another vendor"),
+        Refusal::UpgradeNotAllowed => (StatusCode::FORBIDDEN, "Upgrade not allowed"),
+        Refusal::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+        Refusal::TargetTooLong { .. } => (StatusCode::URI_TOO_LONG, "Target too long"),
         Refusal::HeadersTooLarge => {
-            say!(REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Headers too large")
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large")
         }
-        Refusal::RequestTimeout => say!(REQUEST_TIMEOUT, "request_timeout", "Request too slow"),
-        Refusal::Overloaded => say!(SERVICE_UNAVAILABLE, "overloaded", "Overloaded"),
-        Refusal::UpstreamUnreachable => {
-            say!(BAD_GATEWAY, "upstream_unreachable", "Practice system unreachable")
-        }
+        Refusal::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "Request too slow"),
+        Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
+        Refusal::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "Practice system unreachable"),
         Refusal::UpstreamProtocolError => {
-            say!(BAD_GATEWAY, "upstream_protocol_error", "Practice system answered wrongly")
+            (StatusCode::BAD_GATEWAY, "Practice system answered wrongly")
         }
-        Refusal::UpstreamTimeout => {
-            say!(GATEWAY_TIMEOUT, "upstream_timeout", "Practice system too slow")
-        }
-    }
+        Refusal::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "Practice system too slow"),
+    };
+    Wording { status, title }
 }
 
 /// What to do about it, in a sentence.
