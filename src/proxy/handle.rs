@@ -84,7 +84,7 @@ impl Exchange<'_> {
             if found.is_public() { None } else { Some(snapshot.registry.identify(presented)?) };
         let caller = caller.as_ref();
         let admission = config.policy.judge(found, method, &target, headers, caller)?;
-        let upgrade = self.upgrade(&head, method, &admission)?;
+        let upgrade = self.upgrade(&head, &admission)?;
         let body = self.bounded(&head, &admission, body)?;
         let passage = Passage {
             method,
@@ -129,7 +129,6 @@ impl Exchange<'_> {
     fn upgrade(
         &self,
         head: &Head<'_>,
-        method: Method,
         admission: &Admission<'_>,
     ) -> Result<Option<OnUpgrade>, Refusal> {
         if !head.websocket {
@@ -137,9 +136,6 @@ impl Exchange<'_> {
         }
         if !admission.rule.websocket {
             return Err(Refusal::UpgradeNotAllowed);
-        }
-        if method != Method::Get || head.body != Framing::Length(0) {
-            return Err(Refusal::MalformedRequest("a WebSocket handshake is a GET without a body"));
         }
         Ok(self.parts.extensions.get::<OnUpgrade>().cloned())
     }
