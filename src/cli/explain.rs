@@ -116,16 +116,16 @@ impl Explanation {
         args: &ExplainArgs,
         caller: Option<&Caller>,
     ) -> Result<(), Refusal> {
-        let target = Target::parse(&args.target)?;
-        self.step("target", format!("{} has one reading only", target.as_str()));
-        let parts = request_head(args, &target)?;
+        let parts = request_head(args, config.proxy.max_target)?;
         let head = Head::screen(&parts, false, config.proxy.max_target)
             .inspect_err(|_| self.see_method(&args.method))?;
+        let target = Target::parse(head.target)?;
+        self.step("target", format!("{} has one reading only", target.as_str()));
         target.screen_query()?;
         let Verb::Forward(method) = head.verb else {
             return self.see_options(config, &parts.headers);
         };
-        if matches!(method, Method::Get | Method::Head) && target.path() == well_known::PATH {
+        if well_known::answers(method, &target) {
             self.step("answer", "the gateway's own, for everybody".into());
             return Ok(());
         }
@@ -159,8 +159,7 @@ impl Explanation {
 
     fn see_options(&mut self, config: &Config, headers: &HeaderMap) -> Result<(), Refusal> {
         self.step("answer", "OPTIONS is answered by the gateway itself and never forwarded".into());
-        let origin = cors::allowed_origin(&config.proxy.cors_origins, headers);
-        if origin.is_some() && cors::is_preflight(headers) {
+        if cors::is_allowed_preflight(&config.proxy.cors_origins, headers) {
             return Ok(());
         }
         self.step("cors", "it is no preflight of an origin in `proxy.cors.origins`".into());
@@ -268,12 +267,18 @@ fn methods(rule: &Rule) -> String {
     rule.methods.iter().map(Method::name).collect::<Vec<_>>().join(" ")
 }
 
-/// The head of the request as the gateway would read it.
-fn request_head(args: &ExplainArgs, target: &Target<'_>) -> Result<Parts, Refusal> {
-    let request = Request::builder().method(args.method.as_str()).uri(target.as_str()).body(());
-    let (mut parts, ()) = request
-        .map_err(|_| Refusal::MalformedRequest("the method or the target is none of HTTP's"))?
-        .into_parts();
+/// The head of the request as the gateway would read it; what it would find on the wire is found here.
+fn request_head(args: &ExplainArgs, max_target: usize) -> Result<Parts, Refusal> {
+    if args.target.len() > max_target {
+        return Err(Refusal::TargetTooLong { limit: max_target });
+    }
+    let request = Request::builder().method(args.method.as_str()).uri(args.target.as_str());
+    let request = request.body(()).ok().filter(|_| !args.target.contains('#'));
+    let Some(request) = request else {
+        Target::parse(&args.target)?;
+        return Err(Refusal::MalformedRequest("the method or the target is none of HTTP's"));
+    };
+    let (mut parts, ()) = request.into_parts();
     parts.headers.extend(args.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     parts.headers.entry(HOST).or_insert(HeaderValue::from_static("gateway"));
     Ok(parts)

@@ -12,20 +12,15 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// The origin of a request, if it is one of those configured.
-pub(crate) fn allowed_origin<'r>(
-    origins: &[String],
-    headers: &'r HeaderMap,
-) -> Option<&'r HeaderValue> {
-    if origins.is_empty() {
-        return None;
-    }
+fn allowed_origin<'r>(origins: &[String], headers: &'r HeaderMap) -> Option<&'r HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
     origins.iter().any(|known| known.as_bytes() == origin.as_bytes()).then_some(origin)
 }
 
-/// Whether an OPTIONS request asks what a page may do.
-pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
+/// Whether an OPTIONS request asks what a page of a configured origin may do.
+pub(crate) fn is_allowed_preflight(origins: &[String], headers: &HeaderMap) -> bool {
     headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && allowed_origin(origins, headers).is_some()
 }
 
 /// The headers that a page wants to send: they are judged at the request itself, so all are fine here.
@@ -33,11 +28,13 @@ pub(crate) fn requested_headers(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned()
 }
 
-/// Lets the page of this origin read the answer.
-pub(crate) fn permit(answer: &mut HeaderMap, origin: &HeaderValue) {
-    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    answer.append(header::VARY, VARY_ORIGIN);
+/// Lets a page of a configured origin read the answer.
+pub(crate) fn permit(origins: &[String], request: &HeaderMap, answer: &mut HeaderMap) {
+    if let Some(origin) = allowed_origin(origins, request) {
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        answer.append(header::VARY, VARY_ORIGIN);
+    }
 }
 
 #[cfg(test)]

@@ -56,9 +56,7 @@ pub(crate) async fn answer(
             (respond::refuse(config, &refusal, id, close), refusal.code())
         }
     };
-    if let Some(origin) = cors::allowed_origin(&config.proxy.cors_origins, &parts.headers) {
-        cors::permit(response.headers_mut(), origin);
-    }
+    cors::permit(&config.proxy.cors_origins, &parts.headers, response.headers_mut());
     session.worker.cells.request(response.status().as_u16(), code);
     Ok(response.map(|body| Answer::new(body, ticket)))
 }
@@ -112,16 +110,14 @@ impl Exchange<'_> {
     /// A preflight of a configured origin is answered; no other OPTIONS is anybody's business.
     fn options(&self) -> Result<Response<ResponseBody>, Refusal> {
         let headers = &self.parts.headers;
-        let origins = &self.snapshot.config.proxy.cors_origins;
-        if cors::allowed_origin(origins, headers).is_none() || !cors::is_preflight(headers) {
+        if !cors::is_allowed_preflight(&self.snapshot.config.proxy.cors_origins, headers) {
             return Err(Refusal::RouteDenied);
         }
         Ok(respond::preflight(cors::METHODS, cors::requested_headers(headers), self.id))
     }
 
     fn own_endpoint(&self, method: Method, target: &Target<'_>) -> Option<Response<ResponseBody>> {
-        let reads = matches!(method, Method::Get | Method::Head);
-        (reads && target.path() == well_known::PATH)
+        well_known::answers(method, target)
             .then(|| respond::document(well_known::document(&self.snapshot.config), self.id))
     }
 

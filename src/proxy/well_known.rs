@@ -3,8 +3,15 @@
 use serde_json::json;
 
 use crate::config::Config;
+use crate::model::Method;
+use crate::policy::Target;
 
-pub(crate) const PATH: &str = "/.well-known/postern";
+const PATH: &str = "/.well-known/postern";
+
+/// Whether the document answers this request.
+pub(crate) fn answers(method: Method, target: &Target<'_>) -> bool {
+    matches!(method, Method::Get | Method::Head) && target.path() == PATH
+}
 
 /// No secrets, nothing of the practices behind it.
 pub(crate) fn document(config: &Config) -> String {

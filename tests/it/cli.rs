@@ -137,10 +137,13 @@ fn explain_decides_as_the_gateway_does() {
     let websocket = [&["GET", "/v1/patients/7", "--key", "k-read"][..], &upgrade].concat();
     let twice = ["--header", "X-Subscriber-Key: a", "--header", "X-Subscriber-Key: b"];
     let twice = [&["GET", "/v1/status"][..], &twice].concat();
-    let cases: [(&[&str], &str, Value); 18] = [
+    let cases: [(&[&str], &str, Value); 21] = [
         (&websocket, "upgrade_not_allowed", json!({ "patient": "read" })),
         (&twice, "duplicate_credentials", json!({})),
         (&["TRACE", "/v1/status"], "malformed_request", json!({})),
+        (&["TRACE", "/v1//status"], "malformed_request", json!({})),
+        (&["GET", "/v1/status#top"], "ambiguous_path", json!({})),
+        (&["GET", "//x", "--header", "X-HTTP-Method: PUT"], "method_override", json!({})),
         (&["OPTIONS", "/v1/status"], "route_denied", json!({})),
         (&["GET", "/.well-known/postern"], "", json!({})),
         (&["GET", "/v1/status", "--header", "X-HTTP-Method: PUT"], "method_override", json!({})),
