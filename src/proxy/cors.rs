@@ -28,12 +28,16 @@ pub(crate) fn requested_headers(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned()
 }
 
-/// Lets a page of a configured origin read the answer.
+/// Lets a page of a configured origin read the answer, and tells caches that answers differ by origin: one that was
+/// kept without would else be given to a page that may read it, or the other way round.
 pub(crate) fn permit(origins: &[String], request: &HeaderMap, answer: &mut HeaderMap) {
+    if origins.is_empty() {
+        return;
+    }
+    answer.append(header::VARY, VARY_ORIGIN);
     if let Some(origin) = allowed_origin(origins, request) {
         answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-        answer.append(header::VARY, VARY_ORIGIN);
     }
 }
 
@@ -56,5 +60,23 @@ mod tests {
             assert_eq!(allowed_origin(&origins, &headers).is_some(), allowed, "{origin}");
             assert_eq!(allowed_origin(&[], &headers), None);
         }
+    }
+
+    #[test]
+    fn every_answer_says_that_it_differs_by_origin_once_there_are_any() {
+        let origins = ["https://app.example.com".to_owned()];
+        let answered = |origins: &[String], origin: Option<&'static str>| {
+            let (mut request, mut answer) = (HeaderMap::new(), HeaderMap::new());
+            if let Some(origin) = origin {
+                request.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            permit(origins, &request, &mut answer);
+            let allowed = answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            (answer.get(header::VARY) == Some(&VARY_ORIGIN), allowed)
+        };
+        assert_eq!(answered(&[], Some("https://app.example.com")), (false, false));
+        assert_eq!(answered(&origins, None), (true, false));
+        assert_eq!(answered(&origins, Some("https://else.test")), (true, false));
+        assert_eq!(answered(&origins, Some("https://app.example.com")), (true, true));
     }
 }

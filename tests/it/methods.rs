@@ -97,6 +97,10 @@ fn a_preflight_is_answered_here_for_the_configured_origins_alone() {
         assert!(!answer.head.has("access-control-allow-origin"), "{origin}");
     }
     upstream.assert_untouched("preflights");
+    for target in ["/v1/appointments", "/v1/nothing", "/.well-known/postern"] {
+        let answer = gateway.get(target);
+        assert_eq!(answer.head.all("vary"), ["Origin"], "{target}: {}", answer.head.text());
+    }
 }
 
 #[test]
