@@ -116,7 +116,7 @@ fn read_handshake(parts: &Parts) -> Result<Accept, Refusal> {
     }
 }
 
-fn accept_of(key: &[u8]) -> Accept {
+pub(crate) fn accept_of(key: &[u8]) -> Accept {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; 28];
     // 20 bytes always make 28 characters; were it otherwise, no answer would match.

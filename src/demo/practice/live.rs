@@ -3,15 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -20,8 +17,8 @@ use tokio::task::spawn_local;
 use tokio::time::interval;
 
 use crate::demo::practice::{Body, error};
+use crate::proxy::websocket::accept_of;
 
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// How often something happens at the front desk when nobody writes.
 const RHYTHM: Duration = Duration::from_secs(2);
 /// A caller sends control frames and little else.
@@ -41,7 +38,7 @@ pub(super) fn upgrade(
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| asks) else {
         return error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket");
     };
-    let Ok(accept) = HeaderValue::from_str(&accepted(key.as_bytes())) else {
+    let Ok(accept) = HeaderValue::from_bytes(&accept_of(key.as_bytes())) else {
         return error(StatusCode::BAD_REQUEST, "this handshake cannot be answered");
     };
     let upgraded = hyper::upgrade::on(&mut request);
@@ -61,11 +58,6 @@ pub(super) fn upgrade(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     answer
-}
-
-/// The proof that the handshake was read.
-fn accepted(key: &[u8]) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 /// Sends events and answers control frames until the other side closes.
@@ -170,11 +162,6 @@ async fn write_frame(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_handshake_is_answered_as_in_the_rfc() {
-        assert_eq!(accepted(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    }
 
     #[tokio::test]
     async fn frames_are_read_unmasked_and_written_unmasked() {
