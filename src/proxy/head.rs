@@ -1,7 +1,9 @@
 //! The head of a request, screened once: what passes has one reading, and everything behind this file relies on it.
 //!
 //! Pure over the types of `http`. What hyper drops before these types exist (fragments, bare line feeds, lists of
-//! codings) is `guard`'s to see.
+//! codings) is `guard`'s to see. One thing nobody sees: under HTTP/2 `http::Uri` cuts a `#` and what follows off `:path`
+//! before we are called. What is left is screened, judged and forwarded as the whole target, so both sides still read
+//! the same one.
 
 use std::net::Ipv6Addr;
 
