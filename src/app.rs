@@ -12,7 +12,7 @@ mod descriptors;
 mod drain;
 pub mod reload;
 pub mod serve;
-mod signals;
+pub mod signals;
 pub mod sources;
 mod watch;
 mod workers;

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::Context;
 
 use crate::app::serve::Loaded;
+use crate::app::signals::Hangup;
 use crate::telemetry::logging;
 use crate::telemetry::paint::Paint;
 
@@ -32,7 +33,7 @@ pub struct DemoOptions {
     pub admin: SocketAddr,
 }
 
-/// Serves until Ctrl-C.
+/// Serves until Ctrl-C, or until its terminal is closed.
 pub fn run(options: DemoOptions) -> anyhow::Result<()> {
     let DemoOptions { gateway, admin } = options;
     logging::init(LOG_LEVEL);
@@ -50,7 +51,7 @@ pub fn run(options: DemoOptions) -> anyhow::Result<()> {
         directory: directory.path(),
         paint: Paint::for_stdout(),
     };
-    let served = Loaded::read(&directory.config())?.bind()?.serve(|addresses| {
+    let served = Loaded::read(&directory.config())?.bind()?.serve(Hangup::Ends, |addresses| {
         // A reader who went away misses the guide; the gateway serves all the same.
         let _unread = stdout().write_all(guide.render(addresses).as_bytes());
     });

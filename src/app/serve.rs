@@ -17,7 +17,7 @@ use crate::admin::{self, AdminState};
 use crate::app::Faults;
 use crate::app::build::Built;
 use crate::app::reload::Reloader;
-use crate::app::signals::{self, Stop};
+use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
 use crate::app::workers::Workers;
 use crate::app::{descriptors, drain};
@@ -27,8 +27,10 @@ use crate::proxy::{Snapshot, upstream};
 use crate::telemetry::readiness::HealthSource;
 use crate::telemetry::{EndpointHealth, Metrics, Readiness, logging};
 
+/// What `postern serve` is told.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
+    /// The main file of the configuration.
     pub config: PathBuf,
 }
 
@@ -36,7 +38,7 @@ pub struct ServeOptions {
 pub fn run(options: ServeOptions) -> anyhow::Result<()> {
     let ServeOptions { config } = options;
     logging::init("info");
-    Loaded::read(&config)?.bind()?.serve(|addresses| {
+    Loaded::read(&config)?.bind()?.serve(Hangup::Reloads, |addresses| {
         tracing::info!(gateway = %addresses.gateway(), admin = %addresses.admin, "listening");
         let (gateway, admin) = (addresses.gateway(), addresses.admin);
         // For people and scripts; a closed stderr is no reason not to serve.
@@ -53,18 +55,19 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Reads the configuration and every file it names, certificates included.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let (config, watched) = watch::load(path);
         let built = Built::from(config?, None)?;
         Ok(Self { path: path.to_owned(), built, watched })
     }
 
-    /// Takes every address, and serves nobody yet.
     /// What was loaded.
     pub fn config(&self) -> &Config {
         &self.built.snapshot.config
     }
 
+    /// Takes every address, and serves nobody yet.
     pub fn bind(self) -> anyhow::Result<Bound> {
         let config = &self.built.snapshot.config;
         let sockets = Sockets::bind(&self.built.snapshot, worker_count(config))?;
@@ -113,24 +116,29 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Where it will serve.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Serves on the worker threads, and keeps the rest on this one, until SIGTERM or SIGINT. `announce` is called
-    /// as soon as requests are taken.
-    pub fn serve(self, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+    /// Serves on the worker threads, and keeps the rest on this one, until SIGTERM or SIGINT, or SIGHUP where that ends.
+    /// `announce` is called as soon as requests are taken.
+    pub fn serve(self, hangup: Hangup, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
         let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ended = LocalSet::new().block_on(&control, self.control(announce));
+        let ended = LocalSet::new().block_on(&control, self.control(hangup, announce));
         // A reload that hangs on a dead file system must not keep the process.
         control.shutdown_background();
         ended
     }
 
-    async fn control(self, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+    async fn control(
+        self,
+        hangup: Hangup,
+        announce: impl FnOnce(&Addresses),
+    ) -> anyhow::Result<()> {
         let Self { loaded: Loaded { path, built, watched }, sockets, admin, addresses } = self;
-        let mut stop = Stop::install()?;
-        let mut hangup = signals::reload()?;
+        let mut stop = Stop::install(hangup)?;
+        let mut reload = Reload::install(hangup)?;
         descriptors::warn_if_scarce(built.snapshot.config.proxy.max_connections);
 
         let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
@@ -161,7 +169,7 @@ impl Bound {
         loop {
             tokio::select! {
                 () = stop.asked() => break,
-                _ = hangup.recv() => asked.notify_one(),
+                () = reload.asked() => asked.notify_one(),
                 Some(end) = workers.next_end() => {
                     end?;
                     bail!("a worker ended without being asked to");

@@ -1,6 +1,7 @@
 //! `postern demo`: the curl lines it prints do what it says.
 
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use super::support::eventually;
 use super::support::gateway::{BINARY, listen_to};
@@ -55,22 +56,44 @@ fn run(set: &str, command: &str) -> String {
     said.lines().last().unwrap_or_default().to_owned()
 }
 
+impl Demo {
+    /// Its child and what it says on both streams, once the guide is there.
+    fn start() -> (Self, Arc<Mutex<String>>, Arc<Mutex<String>>) {
+        let mut child = Command::new(BINARY)
+            .args(["demo", "--gateway", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let mut demo = Self(child);
+        let (said, logged) = (listen_to(stdout), listen_to(stderr));
+        eventually("the whole text", || {
+            assert!(demo.0.try_wait().unwrap().is_none(), "{}", logged.lock().unwrap());
+            said.lock().unwrap().contains("Ctrl-C")
+        });
+        (demo, said, logged)
+    }
+}
+
+#[test]
+fn a_closed_terminal_ends_the_demo() {
+    let (mut demo, said, logged) = Demo::start();
+    let pid = demo.0.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    let mut ended = None;
+    eventually("the end", || {
+        ended = demo.0.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success(), "{}", logged.lock().unwrap());
+    eventually("the farewell", || said.lock().unwrap().contains("The demo is over"));
+}
+
 #[test]
 fn the_printed_curl_lines_do_what_they_say() {
-    let mut child = Command::new(BINARY)
-        .args(["demo", "--gateway", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let mut demo = Demo(child);
-    let (said, logged) = (listen_to(stdout), listen_to(stderr));
-    eventually("the whole text", || {
-        assert!(demo.0.try_wait().unwrap().is_none(), "{}", logged.lock().unwrap());
-        said.lock().unwrap().contains("Ctrl-C")
-    });
+    let (_demo, said, _) = Demo::start();
     let text = said.lock().unwrap().clone();
     let (promises, set) = (promises(&text), assignments(&text));
     let statuses: Vec<&str> = promises.iter().map(|promise| promise.status.as_str()).collect();
