@@ -7,7 +7,6 @@ use std::fmt;
 
 use crate::config::Fault;
 
-mod build;
 mod descriptors;
 mod drain;
 pub mod reload;

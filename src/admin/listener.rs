@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -27,8 +26,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait for a descriptor when the process has none left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The TLS of the admin listener, replaced when its certificate changes; none means plain HTTP.
-pub type AdminTls = Arc<ArcSwapOption<ServerConfig>>;
+/// Asks for the TLS of the admin listener as it is configured now; none means plain HTTP.
+pub type AdminTls = Box<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
 
 /// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, tls: AdminTls, router: Router) {
@@ -43,7 +42,7 @@ pub async fn serve(listener: TcpListener, tls: AdminTls, router: Router) {
                 continue;
             }
         };
-        let (tls, router) = (tls.load_full(), router.clone());
+        let (tls, router) = (tls(), router.clone());
         tokio::spawn(async move {
             if timeout(CONNECTION_TIMEOUT, connection(stream, tls, router)).await.is_err() {
                 tracing::debug!("an admin connection was cut at its time limit");

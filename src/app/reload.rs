@@ -12,9 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::admin::listener::AdminTls;
 use crate::app::Faults;
-use crate::app::build::Built;
 use crate::app::watch::{self, Watched};
 use crate::config::Config;
 use crate::proxy::Snapshot;
@@ -59,7 +57,6 @@ impl fmt::Display for Rejection {
 pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(super) admin_tls: AdminTls,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Metrics,
     pub(super) watched: Watched,
@@ -82,13 +79,12 @@ impl Reloader {
     async fn reload(&mut self) -> Outcome {
         let (path, running) = (self.path.clone(), self.snapshot.load_full());
         let attempt = spawn_blocking(move || attempt(&path, &running)).await;
-        let Ok((built, watched)) = attempt else { return Outcome::Rejected(Rejection::Crashed) };
+        let Ok((next, watched)) = attempt else { return Outcome::Rejected(Rejection::Crashed) };
         self.watched = watched;
-        match built {
+        match next {
             Ok(next) => {
-                let generation = next.snapshot.generation;
-                self.snapshot.store(Arc::new(next.snapshot));
-                self.admin_tls.store(next.admin_tls);
+                let generation = next.generation;
+                self.snapshot.store(Arc::new(next));
                 Outcome::Applied { generation }
             }
             Err(rejection) => Outcome::Rejected(rejection),
@@ -114,7 +110,7 @@ impl Reloader {
     }
 }
 
-type Attempt = (Result<Built, Rejection>, Watched);
+type Attempt = (Result<Snapshot, Rejection>, Watched);
 
 fn attempt(path: &Path, running: &Snapshot) -> Attempt {
     let (config, watched) = watch::load(path);
@@ -123,7 +119,7 @@ fn attempt(path: &Path, running: &Snapshot) -> Attempt {
         if !fields.is_empty() {
             return Err(Rejection::NeedsRestart { file: path.to_owned(), fields });
         }
-        Built::from(config, Some(running)).map_err(Rejection::Faults)
+        Snapshot::build(config, Some(running)).map_err(|faults| Rejection::Faults(Faults(faults)))
     });
     (built, watched)
 }
@@ -172,7 +168,7 @@ apis:
             fs::write(directory.path().join("postern.yaml"), main).unwrap();
             fs::write(directory.path().join("routes.yaml"), ROUTES).unwrap();
             let (config, _) = watch::load(&directory.path().join("postern.yaml"));
-            Self { running: Built::from(config.unwrap(), None).unwrap().snapshot, directory }
+            Self { running: Snapshot::build(config.unwrap(), None).unwrap(), directory }
         }
 
         fn then(&self, main: &str, routes: &str) -> Attempt {
@@ -191,7 +187,7 @@ apis:
     #[test]
     fn a_configuration_without_faults_is_the_next_generation() {
         let found = Found::running(MAIN);
-        let next = found.then(MAIN, &ROUTES.replace("status", "health")).0.unwrap().snapshot;
+        let next = found.then(MAIN, &ROUTES.replace("status", "health")).0.unwrap();
         assert_eq!(next.generation, found.running.generation + 1);
         let (kept, before) = (next.upstreams.first(), found.running.upstreams.first());
         assert!(Arc::ptr_eq(kept.unwrap(), before.unwrap()), "an unchanged upstream is kept");

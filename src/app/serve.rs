@@ -9,13 +9,13 @@ use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch as channel};
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::admin::listener::AdminTls;
 use crate::admin::{self, AdminState};
 use crate::app::Faults;
-use crate::app::build::Built;
 use crate::app::reload::Reloader;
 use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
@@ -50,7 +50,7 @@ pub fn run(options: ServeOptions) -> anyhow::Result<()> {
 #[derive(Debug)]
 pub struct Loaded {
     path: PathBuf,
-    built: Built,
+    snapshot: Snapshot,
     watched: Watched,
 }
 
@@ -58,19 +58,19 @@ impl Loaded {
     /// Reads the configuration and every file it names, certificates included.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let (config, watched) = watch::load(path);
-        let built = Built::from(config?, None)?;
-        Ok(Self { path: path.to_owned(), built, watched })
+        let snapshot = Snapshot::build(config?, None).map_err(Faults)?;
+        Ok(Self { path: path.to_owned(), snapshot, watched })
     }
 
     /// What was loaded.
     pub fn config(&self) -> &Config {
-        &self.built.snapshot.config
+        &self.snapshot.config
     }
 
     /// Takes every address, and serves nobody yet.
     pub fn bind(self) -> anyhow::Result<Bound> {
-        let config = &self.built.snapshot.config;
-        let sockets = Sockets::bind(&self.built.snapshot, worker_count(config))?;
+        let config = &self.snapshot.config;
+        let sockets = Sockets::bind(&self.snapshot, worker_count(config))?;
         let admin = bind_admin(config.listen.admin)?;
         let addresses = Addresses {
             gateway: sockets.first().map(Sockets::addresses).unwrap_or_default(),
@@ -136,13 +136,12 @@ impl Bound {
         hangup: Hangup,
         announce: impl FnOnce(&Addresses),
     ) -> anyhow::Result<()> {
-        let Self { loaded: Loaded { path, built, watched }, sockets, admin, addresses } = self;
+        let Self { loaded: Loaded { path, snapshot, watched }, sockets, admin, addresses } = self;
         let mut stop = Stop::install(hangup)?;
         let mut reload = Reload::install(hangup)?;
-        descriptors::warn_if_scarce(built.snapshot.config.proxy.max_connections);
+        descriptors::warn_if_scarce(snapshot.config.proxy.max_connections);
 
-        let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
-        let admin_tls = Arc::new(ArcSwapOption::new(built.admin_tls));
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (metrics, readiness) = observed(&snapshot);
         readiness.listening(addresses.gateway.clone(), addresses.admin);
 
@@ -151,14 +150,14 @@ impl Bound {
         let state = AdminState { readiness: Arc::clone(&readiness), metrics: metrics.clone() };
         let admin = tokio::net::TcpListener::from_std(admin)?;
         let mut endless = JoinSet::new();
-        let router = admin::router(state);
-        endless.spawn_local(admin::listener::serve(admin, Arc::clone(&admin_tls), router));
+        let (running, router) = (Arc::clone(&snapshot), admin::router(state));
+        let admin_tls: AdminTls = Box::new(move || running.load().admin_tls.clone());
+        endless.spawn_local(admin::listener::serve(admin, admin_tls, router));
         endless.spawn_local(upstream::probe(Arc::clone(&snapshot)));
         let asked = Arc::new(Notify::new());
         let reloader = Reloader {
             path,
             snapshot: Arc::clone(&snapshot),
-            admin_tls,
             readiness: Arc::clone(&readiness),
             metrics,
             watched,

@@ -9,16 +9,21 @@ use crate::config::{Config, Fault};
 use crate::proxy::tls;
 use crate::proxy::upstream::Shared;
 
+/// One configuration with everything that serving by it needs; what of it is replaced, is replaced with the whole.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Counts the configurations taken since the start, from 1.
     pub generation: u64,
+    /// As it was read.
     pub config: Config,
+    /// The keys it knows.
     pub registry: Registry,
     /// By `UpstreamId`.
     pub upstreams: Vec<Arc<Shared>>,
     /// By position in `config.listen.gateway`.
     pub tls: Vec<Option<Arc<ServerConfig>>>,
+    /// Of `config.listen.admin`: nothing here uses it, but it changes with the rest.
+    pub admin_tls: Option<Arc<ServerConfig>>,
 }
 
 impl Snapshot {
@@ -33,6 +38,11 @@ impl Snapshot {
                 Err(fault) => faults.push(fault),
             }
         }
+        let identity = config.listen.admin_tls.as_ref();
+        let admin_tls = identity.map(tls::admin_config).transpose().unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let kept = previous.map_or(&[][..], |previous| &previous.upstreams);
         let mut upstreams = Vec::with_capacity(config.upstreams.len());
         for spec in &config.upstreams {
@@ -51,6 +61,6 @@ impl Snapshot {
         }
         let registry = Registry::from_static_keys(&config);
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok(Self { generation, config, registry, upstreams, tls })
+        Ok(Self { generation, config, registry, upstreams, tls, admin_tls })
     }
 }

@@ -1,4 +1,4 @@
-//! The TLS of a gateway listener: TLS 1.2 and 1.3, no early data, HTTP/2 and HTTP/1.1 by ALPN.
+//! The TLS of our listeners: TLS 1.2 and 1.3, no early data, HTTP/2 and HTTP/1.1 by ALPN.
 
 use std::sync::Arc;
 
@@ -24,6 +24,13 @@ pub(crate) fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Fa
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
+}
+
+/// As for the gateway, but the admin listener speaks HTTP/1.1 alone.
+pub(crate) fn admin_config(identity: &Identity) -> Result<Arc<ServerConfig>, Fault> {
+    let mut config = server_config(identity)?;
+    Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 #[cfg(test)]

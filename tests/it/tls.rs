@@ -209,3 +209,28 @@ fn listeners_each_have_their_own_certificate_or_none() {
     secure.send(&request("GET", "/v1/appointments", "key-all"));
     assert_eq!(secure.answer().status, 200);
 }
+
+#[test]
+fn the_admin_listener_takes_a_new_certificate_with_the_rest() {
+    let (upstream, authority) = (Upstream::ok(), Authority::new());
+    let with = |identity: &Identity| {
+        Gateway::over(&upstream)
+            .listen(
+                "gateway: 127.0.0.1:0\nadmin: 127.0.0.1:0\n\
+                 admin_tls: { certificate: admin.crt, private_key: admin.key }",
+            )
+            .file("admin.crt", identity.certificate.as_bytes())
+            .file("admin.key", identity.key.as_bytes())
+    };
+    let gateway = with(&authority.issue("admin.test")).start();
+    let shown = || {
+        let client = authority.client(&["h2", "http/1.1"]);
+        let stream = authority.handshake_as(gateway.admin, "admin.test", client).unwrap();
+        assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = shown();
+    gateway.rewrite(&with(&authority.issue("admin.test")));
+    gateway.signal("HUP");
+    eventually("the new certificate", || shown() != first);
+}
