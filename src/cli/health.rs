@@ -1,4 +1,4 @@
-//! `postern health`: the container's own healthcheck, one plain GET with a deadline.
+//! `postern health`: the container's own healthcheck, one GET with a deadline.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -11,11 +11,13 @@ use serde_json::json;
 use crate::cli::Format;
 use crate::cli::output::Answer;
 
+mod tls;
+
 /// Ask a running gateway whether it is well; exit 0 if it answers 200
 #[derive(Debug, Args)]
 #[command(after_help = "Example: HEALTHCHECK CMD [\"postern\", \"health\"]")]
 pub(super) struct HealthArgs {
-    /// What to ask: an http address of the admin listener
+    /// What to ask: an http or https address of the admin listener; its certificate is not checked
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081/healthz", value_parser = Endpoint::parse)]
     url: Endpoint,
     /// How long to wait for each step, in seconds
@@ -27,6 +29,7 @@ pub(super) struct HealthArgs {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Endpoint {
+    https: bool,
     /// `host:port`.
     authority: String,
     path: String,
@@ -34,36 +37,65 @@ struct Endpoint {
 
 impl Endpoint {
     fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("http://").ok_or("must begin with http://")?;
+        let (https, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => return Err("must begin with http:// or https://".into()),
+        };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         if authority.is_empty() || !is_plain(authority) || !is_plain(path) {
-            return Err("must be of the form http://HOST:PORT/PATH".into());
+            return Err(
+                "must be of the form http://HOST:PORT/PATH or https://HOST:PORT/PATH".into()
+            );
         }
         let has_port =
             authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        Ok(Self { authority, path: format!("/{path}") })
+        let port = if https { 443 } else { 80 };
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
+        Ok(Self { https, authority, path: format!("/{path}") })
+    }
+
+    /// Without port and brackets.
+    fn host(&self) -> &str {
+        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 }
 
 pub(super) fn health(args: &HealthArgs) -> anyhow::Result<Answer> {
-    let Endpoint { authority, path } = &args.url;
+    let Endpoint { https, authority, path } = &args.url;
+    let scheme = if *https { "https" } else { "http" };
     let status = ask(&args.url, Duration::from_secs(args.timeout))
-        .with_context(|| format!("no answer from http://{authority}{path}"))?;
+        .with_context(|| format!("no answer from {scheme}://{authority}{path}"))?;
     let ok = status == 200;
     let text = if ok { "healthy".to_owned() } else { String::new() };
     let answer = Answer::done(text, json!({ "ok": ok, "status": status }));
-    Ok(answer.refused_if(!ok, || format!("http://{authority}{path} answered {status}")))
+    Ok(answer.refused_if(!ok, || format!("{scheme}://{authority}{path} answered {status}")))
 }
 
 /// The status of the answer.
 fn ask(url: &Endpoint, timeout: Duration) -> anyhow::Result<u16> {
-    let address = url.authority.to_socket_addrs()?.next().context("the host has no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+    let stream = connect(&url.authority, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    let Endpoint { authority, path } = url;
+    if url.https { status(url, tls::over(stream, url.host())?) } else { status(url, stream) }
+}
+
+/// To the first address of the host that takes us: `localhost` has two, and a listener often one.
+fn connect(authority: &str, timeout: Duration) -> anyhow::Result<TcpStream> {
+    let mut failure = None;
+    for address in authority.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.context("the host has no address")?.into())
+}
+
+fn status(url: &Endpoint, mut stream: impl Read + Write) -> anyhow::Result<u16> {
+    let Endpoint { authority, path, .. } = url;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     // `HTTP/1.1 200` is all that matters.
@@ -82,16 +114,18 @@ mod tests {
     #[test]
     fn a_url_is_a_host_and_a_path() {
         let cases = [
-            ("http://127.0.0.1:8081/healthz", Some(("127.0.0.1:8081", "/healthz"))),
-            ("http://[::1]:8081/readyz", Some(("[::1]:8081", "/readyz"))),
-            ("http://gateway", Some(("gateway:80", "/"))),
-            ("https://gateway/healthz", None),
+            ("http://127.0.0.1:8081/healthz", Some((false, "127.0.0.1:8081", "/healthz"))),
+            ("http://[::1]:8081/readyz", Some((false, "[::1]:8081", "/readyz"))),
+            ("http://gateway", Some((false, "gateway:80", "/"))),
+            ("https://gateway/healthz", Some((true, "gateway:443", "/healthz"))),
+            ("ftp://gateway/healthz", None),
             ("http:///healthz", None),
             ("http://gateway/a b", None),
             ("gateway:80", None),
         ];
         for (url, expected) in cases {
-            let expected = expected.map(|(authority, path): (&str, &str)| Endpoint {
+            let expected = expected.map(|(https, authority, path): (bool, &str, &str)| Endpoint {
+                https,
                 authority: authority.into(),
                 path: path.into(),
             });

@@ -318,6 +318,17 @@ fn health_is_the_status_of_the_answer() {
         assert_eq!(said.code, code, "{}", said.err);
         server.join().unwrap();
     }
+    // `localhost` may be ::1 first, where nobody listens.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut head = [0; 1024];
+        assert!(stream.read(&mut head).unwrap() > 0);
+    });
+    assert_eq!(desk.run(&["health", "--url", &url]).code, 0);
+    server.join().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let said = desk.run(&["health", "--url", &format!("http://{closed}/")]);
     assert_eq!(said.code, 1);

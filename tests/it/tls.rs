@@ -230,6 +230,11 @@ fn the_admin_listener_takes_a_new_certificate_with_the_rest() {
         stream.conn.peer_certificates().unwrap()[0].to_vec()
     };
     let first = shown();
+    let url = format!("https://{}/healthz", gateway.admin);
+    let health = std::process::Command::new(super::support::gateway::BINARY)
+        .args(["health", "--url", &url])
+        .status();
+    assert!(health.unwrap().success(), "the container's own check asks by TLS too");
     gateway.rewrite(&with(&authority.issue("admin.test")));
     gateway.signal("HUP");
     eventually("the new certificate", || shown() != first);
