@@ -95,7 +95,9 @@ fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Where the gateway really listens.
 #[derive(Clone, Debug)]
 pub struct Addresses {
+    /// In the order of the configuration.
     pub gateway: Vec<SocketAddr>,
+    /// Of the admin listener.
     pub admin: SocketAddr,
 }
 

@@ -28,9 +28,12 @@ pub(crate) type Lent = Rc<Arc<Snapshot>>;
 /// What every task of a worker's thread may reach, behind an `Rc`.
 #[derive(Debug)]
 pub struct Worker {
+    /// What every request is judged by; replaced at a reload.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     latest: RefCell<Lent>,
+    /// What this worker counts.
     pub cells: Arc<WorkerCells>,
+    /// Its connections to the upstreams.
     pub pools: Pools,
     /// For request ids and trace ids; seeded from the operating system.
     pub rng: RefCell<fastrand::Rng>,
