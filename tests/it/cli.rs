@@ -292,6 +292,24 @@ fn coverage_names_what_is_unmapped_and_what_is_unused() {
 }
 
 #[test]
+fn coverage_finds_an_operation_that_is_mapped_for_some_values_alone() {
+    let desk = Desk::new();
+    let routes = "version: 1\nroutes:\n  - { path: '/v1/patients/{id:int}', category: patient }\n";
+    desk.write("routes.yaml", routes.as_bytes());
+    let document = "{openapi: 3.0.0, paths: {'/v1/patients/{id}': {get: {}}}}";
+    desk.write("openapi.yaml", format!("---\n{document}\n").as_bytes());
+    let coverage = ["routes", "coverage", "openapi.yaml", "--config", "postern.yaml"];
+    let said = desk.run(&coverage);
+    assert_eq!(said.err, "postern: 1 operation mapped in part\n", "{}", said.out);
+    assert!(said.out.starts_with("0 of 1 operation mapped\n"), "{}", said.out);
+    let row = "GET  /v1/patients/{id}  only /v1/patients/{id:int}  routes.yaml:3";
+    assert!(said.out.contains(row), "{}", said.out);
+    let json = desk.run(&[&coverage[..], &["--json"]].concat()).json();
+    assert_eq!(json["partly_mapped"][0]["only"]["line"], 3);
+    assert_eq!(json["unused_rules"], json!([]));
+}
+
+#[test]
 fn schema_is_json() {
     let desk = Desk::with(&[]);
     for args in [&["schema"][..], &["schema", "--route-map"]] {

@@ -1,4 +1,5 @@
-//! `postern routes coverage`: which operations of an OpenAPI document no rule speaks of, and which rules serve none.
+//! `postern routes coverage`: which operations of an OpenAPI document no rule speaks of, or not for every value of their
+//! parameters, and which rules serve none.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use crate::policy::judge::Found;
 use crate::policy::{Effect, Policy, Rule, Target};
 use crate::telemetry::paint::Paint;
 
-/// Find operations of an OpenAPI document that no route speaks of; exit 1 while there is one
+/// Find operations of an OpenAPI document that no route speaks of, or not for every value; exit 1 while there is one
 #[derive(Debug, Args)]
 #[command(after_help = "Example: postern routes coverage openapi.yaml --config postern.yaml")]
 pub(super) struct CoverageArgs {
@@ -28,9 +29,13 @@ pub(super) struct CoverageArgs {
     pub(super) format: Format,
 }
 
+const UUID: &str = "00000000-0000-4000-8000-000000000000";
+
 /// How the rules of a configuration and the operations of a document meet.
 struct Coverage<'a> {
     unmapped: Vec<&'a Operation>,
+    /// Operations whose parameters may have values that no rule speaks of, with a rule that takes the others.
+    partly: Vec<(&'a Operation, &'a Rule)>,
     /// Rules that let somebody through, in an API that the document speaks of, and that no operation meets.
     unused: Vec<&'a Rule>,
     operations: usize,
@@ -40,27 +45,33 @@ pub(super) fn coverage(args: &CoverageArgs, paint: Paint) -> anyhow::Result<Answ
     let config = load(&args.config.config)?;
     let document = args.document.read()?;
     let coverage = Coverage::of(&config, &document.operations);
-    let unmapped = coverage.unmapped.len();
+    let (unmapped, partly) = (coverage.unmapped.len(), coverage.partly.len());
     let mut json = coverage.json();
     if let Value::Object(fields) = &mut json {
         fields.insert("notes".into(), document.notes.clone().into());
     }
     let notes = document.notes.iter().map(|note| format!("{}: {note}", paint.yellow("note")));
     let text = std::iter::once(coverage.text(paint)).chain(notes).collect::<Vec<_>>().join("\n");
-    let reason = || format!("{} unmapped", count(unmapped, "operation"));
-    Ok(Answer::done(text, json).refused_if(unmapped > 0, reason))
+    let reason = || match (unmapped, partly) {
+        (_, 0) => format!("{} unmapped", count(unmapped, "operation")),
+        (0, _) => format!("{} mapped in part", count(partly, "operation")),
+        _ => format!("{} unmapped, {partly} mapped in part", count(unmapped, "operation")),
+    };
+    Ok(Answer::done(text, json).refused_if(unmapped + partly > 0, reason))
 }
 
 impl<'a> Coverage<'a> {
     fn of(config: &'a Config, operations: &'a [Operation]) -> Self {
         let mut used: BTreeSet<&Place> = BTreeSet::new();
-        let mut unmapped = Vec::new();
+        let (mut unmapped, mut partly) = (Vec::new(), Vec::new());
         for operation in operations {
-            let rules = rules_met(&config.policy, operation);
-            if rules.is_empty() {
-                unmapped.push(operation);
+            let meeting = Meeting::of(&config.policy, operation);
+            match meeting.rules().next() {
+                None => unmapped.push(operation),
+                Some(rule) if meeting.any_word.is_none() => partly.push((operation, rule)),
+                Some(_) => {}
             }
-            used.extend(rules.iter().map(|rule| &rule.place));
+            used.extend(meeting.rules().map(|rule| &rule.place));
         }
         let mut unused: Vec<_> = config
             .policy
@@ -74,11 +85,11 @@ impl<'a> Coverage<'a> {
             })
             .collect();
         unused.sort_by(|one, other| one.place.cmp(&other.place));
-        Self { unmapped, unused, operations: operations.len() }
+        Self { unmapped, partly, unused, operations: operations.len() }
     }
 
     fn text(&self, paint: Paint) -> String {
-        let mapped = self.operations - self.unmapped.len();
+        let mapped = self.operations - self.unmapped.len() - self.partly.len();
         let mut parts = vec![format!("{mapped} of {} mapped", count(self.operations, "operation"))];
         if !self.unmapped.is_empty() {
             parts.push(paint.red("unmapped, and so refused:"));
@@ -90,6 +101,18 @@ impl<'a> Coverage<'a> {
                 ]
             };
             parts.push(table(&self.unmapped.iter().map(row).collect::<Vec<_>>()));
+        }
+        if !self.partly.is_empty() {
+            parts.push(paint.red("mapped for some values alone, refused for all others:"));
+            let row = |(operation, rule): &(&Operation, &Rule)| {
+                vec![
+                    format!("  {}", operation.method),
+                    operation.path.clone(),
+                    format!("only {}", rule.pattern.text),
+                    format!("{}:{}", rule.place.file, rule.place.line),
+                ]
+            };
+            parts.push(table(&self.partly.iter().map(row).collect::<Vec<_>>()));
         }
         if !self.unused.is_empty() {
             parts.push(paint.yellow("rules that no operation of the document meets:"));
@@ -103,37 +126,56 @@ impl<'a> Coverage<'a> {
     }
 
     fn json(&self) -> Value {
-        let operation = |operation: &&Operation| {
+        let operation = |operation: &Operation| {
             json!({
                 "method": operation.method.name(),
                 "path": operation.path,
                 "summary": operation.summary,
             })
         };
-        let rule = |rule: &&Rule| {
+        let rule = |rule: &Rule| {
             let place = &rule.place;
             json!({ "file": &*place.file, "line": place.line, "pattern": &*rule.pattern.text })
         };
+        let partly = |(mapped, only): &(&Operation, &Rule)| {
+            let mut entry = operation(mapped);
+            if let Value::Object(fields) = &mut entry {
+                fields.insert("only".into(), rule(only));
+            }
+            entry
+        };
         json!({
             "operations": self.operations,
-            "unmapped": self.unmapped.iter().map(operation).collect::<Value>(),
-            "unused_rules": self.unused.iter().map(rule).collect::<Value>(),
+            "unmapped": self.unmapped.iter().map(|unmapped| operation(unmapped)).collect::<Value>(),
+            "partly_mapped": self.partly.iter().map(partly).collect::<Value>(),
+            "unused_rules": self.unused.iter().map(|unused| rule(unused)).collect::<Value>(),
         })
     }
 }
 
-/// The rules that speak of an operation, for whatever values its parameters take. Most documents call every id a
-/// string, so a parameter without a kind is tried as a word, a number and a UUID.
-fn rules_met<'p>(policy: &'p Policy, operation: &Operation) -> Vec<&'p Rule> {
-    let mut rules = Vec::new();
-    for filler in ["x", "1", "00000000-0000-4000-8000-000000000000"] {
-        let path = example(operation, filler);
-        let Ok(target) = Target::parse(&path) else { continue };
-        if let Found::Rule(rule) = policy.find(&target, operation.method) {
-            rules.push(rule);
-        }
+/// The rules that speak of an operation. Most documents call every id a string, so a parameter without a kind is tried
+/// as a number and a UUID, too; but only a rule that takes any word maps the operation as it is documented.
+struct Meeting<'p> {
+    any_word: Option<&'p Rule>,
+    number_or_uuid: [Option<&'p Rule>; 2],
+}
+
+impl<'p> Meeting<'p> {
+    fn of(policy: &'p Policy, operation: &Operation) -> Self {
+        let rule = |filler| {
+            let path = example(operation, filler);
+            let target = Target::parse(&path).ok()?;
+            match policy.find(&target, operation.method) {
+                Found::Rule(rule) => Some(rule),
+                Found::NoMethod(_) | Found::Ambiguous | Found::Nothing => None,
+            }
+        };
+        Self { any_word: rule("any-word"), number_or_uuid: ["1", UUID].map(rule) }
     }
-    rules
+
+    fn rules(&self) -> impl Iterator<Item = &'p Rule> {
+        self.any_word.into_iter().chain(self.number_or_uuid.into_iter().flatten())
+    }
 }
 
 /// A path as a caller would send it.
@@ -144,9 +186,7 @@ fn example(operation: &Operation, filler: &str) -> String {
         path.push_str(match part {
             Part::Literal(text) => text,
             Part::Parameter { kind: ParameterKind::Integer, .. } => "1",
-            Part::Parameter { kind: ParameterKind::Uuid, .. } => {
-                "00000000-0000-4000-8000-000000000000"
-            }
+            Part::Parameter { kind: ParameterKind::Uuid, .. } => UUID,
             Part::Parameter { kind: ParameterKind::Other, .. } | Part::Mixed(_) => filler,
         });
     }
