@@ -222,10 +222,23 @@ pub enum StaticKey {
     },
 }
 
+/// Faults of listeners and upstreams that are otherwise well written.
+pub type Further<'f> = &'f dyn Fn(&Listen, &[Upstream]) -> Vec<Fault>;
+
 impl Config {
     /// Reads the configuration at `path` and every file it names. All faults at once, in order of file and line.
     pub fn load(path: &Path, sources: &dyn Sources) -> Result<Self, Vec<Fault>> {
-        root::load(path, sources)
+        root::load(path, sources, &|_, _| Vec::new())
+    }
+
+    /// The same, and where there are faults, `further` is asked for those that only using the values can find, so that
+    /// they are told together. Without any, whoever uses the values will find them.
+    pub fn load_trying(
+        path: &Path,
+        sources: &dyn Sources,
+        further: Further<'_>,
+    ) -> Result<Self, Vec<Fault>> {
+        root::load(path, sources, further)
     }
 }
 

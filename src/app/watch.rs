@@ -18,6 +18,7 @@ use tokio::time::sleep;
 use crate::app::Faults;
 use crate::app::sources::DiskSources;
 use crate::config::{Config, Sources};
+use crate::proxy::snapshot::tls_faults;
 
 const POLL: Duration = Duration::from_millis(500);
 
@@ -52,7 +53,7 @@ pub(super) struct Watched(BTreeMap<PathBuf, Option<Stamp>>);
 /// Reads a configuration and remembers from which files, so that a change in between is never missed.
 pub(super) fn load(path: &Path) -> (Result<Config, Faults>, Watched) {
     let recording = Recording::default();
-    let config = Config::load(path, &recording).map_err(Faults);
+    let config = Config::load_trying(path, &recording, &tls_faults).map_err(Faults);
     (config, Watched(recording.seen.into_inner()))
 }
 

@@ -39,6 +39,10 @@ impl<'s> Reader<'s> {
         self.faults.push(fault);
     }
 
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     pub(super) fn env(&self, name: &str) -> Option<String> {
         self.sources.env(name)
     }

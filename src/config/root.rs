@@ -16,7 +16,7 @@ use crate::config::static_keys::STATIC_KEY;
 use crate::config::upstream::UPSTREAM;
 use crate::config::yaml::Node;
 use crate::config::{
-    Config, ErrorShape, Sources, api, credentials, listen, proxy, route_map, static_keys, upstream,
+    Config, ErrorShape, Further, Sources, api, credentials, listen, proxy, route_map, static_keys, upstream,
 };
 use crate::model::Place;
 
@@ -73,7 +73,11 @@ pub(super) static ROOT: Record = Record {
     ],
 };
 
-pub(super) fn load(path: &Path, sources: &dyn Sources) -> Result<Config, Vec<Fault>> {
+pub(super) fn load(
+    path: &Path,
+    sources: &dyn Sources,
+    further: Further<'_>,
+) -> Result<Config, Vec<Fault>> {
     let mut reader = Reader::new(path, sources);
     let start = Place { file: path.display().to_string().into(), line: 1, column: 1 };
     let Some(tree) = reader.tree(path, &start) else {
@@ -92,6 +96,9 @@ pub(super) fn load(path: &Path, sources: &dyn Sources) -> Result<Config, Vec<Fau
         static_keys::read(&mut reader, root.items("static_keys"), &mounted, &catalogue);
     let policy = route_map::compile(&mut reader, catalogue, rules);
     let apis = mounted.into_iter().map(|Mounted { api, .. }| api).collect();
+    if reader.has_faults() {
+        further(&listen, &upstreams).into_iter().for_each(|fault| reader.fault(fault));
+    }
     let files = reader.finish()?;
     // Without a fault there is a policy.
     let policy = policy.ok_or_else(Vec::new)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::auth::Registry;
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, Listen, Upstream};
 use crate::proxy::tls;
 use crate::proxy::upstream::Shared;
 
@@ -63,4 +63,13 @@ impl Snapshot {
         let generation = previous.map_or(1, |previous| previous.generation + 1);
         Ok(Self { generation, config, registry, upstreams, tls, admin_tls })
     }
+}
+
+/// What is wrong with certificates and keys, where there is no building because of other faults.
+pub fn tls_faults(listen: &Listen, upstreams: &[Upstream]) -> Vec<Fault> {
+    let gateway = listen.gateway.iter().filter_map(|listener| listener.tls.as_ref());
+    let gateway = gateway.filter_map(|identity| tls::server_config(identity).err());
+    let admin = listen.admin_tls.as_ref().and_then(|identity| tls::admin_config(identity).err());
+    let upstreams = upstreams.iter().filter_map(|spec| Shared::build(spec.clone()).err());
+    gateway.chain(admin).chain(upstreams.flatten()).collect()
 }

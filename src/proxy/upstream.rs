@@ -54,11 +54,21 @@ pub(crate) struct Peer {
 impl Shared {
     /// A CA or client certificate that cannot be used is a fault at its place.
     pub fn build(spec: Upstream) -> Result<Arc<Self>, Vec<Fault>> {
-        let peers = spec.endpoints.iter().map(|endpoint| Peer::new(&spec, endpoint));
-        let peers = peers.collect::<Result<_, _>>().map_err(|fault| vec![fault])?;
+        let (mut peers, mut faults) = (Vec::with_capacity(spec.endpoints.len()), Vec::new());
+        for endpoint in &spec.endpoints {
+            match Peer::new(&spec, endpoint) {
+                Ok(peer) => peers.push(peer),
+                Err(fault) => faults.push(fault),
+            }
+        }
         let secured = spec.endpoints.iter().any(|endpoint| endpoint.https);
-        let tls = secured.then(|| ClientTls::build(&spec)).transpose()?;
-        Ok(Arc::new(Self { spec, peers, tls }))
+        match secured.then(|| ClientTls::build(&spec)).transpose() {
+            Ok(tls) if faults.is_empty() => Ok(Arc::new(Self { spec, peers: peers.into(), tls })),
+            tls => {
+                faults.extend(tls.err().into_iter().flatten());
+                Err(faults)
+            }
+        }
     }
 
     /// Whether a new specification means the same, so that pools and health are kept over a reload.

@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::cli::{CONFIG, Desk, ROUTES};
+use crate::support::tls::Authority;
 
 #[test]
 fn faults_are_lines_with_a_place_on_stdout() {
@@ -124,6 +125,40 @@ fn a_certificate_that_cannot_be_used_is_found() {
     let said = desk.run(&["check", "--config", "postern.yaml"]);
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(said.out.contains("g.crt"), "{}", said.out);
+}
+
+/// Certificates and keys are told of together, and beside faults of other kinds.
+#[test]
+fn all_faults_of_certificates_are_found_at_once() {
+    let desk = Desk::new();
+    let (authority, other) = (Authority::new(), Authority::new());
+    desk.write("good.crt", authority.issue("gw.test").certificate.as_bytes());
+    desk.write("other.key", other.issue("gw.test").key.as_bytes());
+    desk.write("junk.pem", b"not a certificate\n");
+    let listen = "\
+listen:
+  gateway: 127.0.0.1:0
+  admin: 127.0.0.1:0
+  tls: { certificate: junk.pem, private_key: other.key }
+  admin_tls: { certificate: good.crt, private_key: other.key }
+upstreams:
+  practice:
+    url: https://127.0.0.1:9000
+    tls: { ca: junk.pem, certificate: good.crt, private_key: other.key }
+";
+    let (_, rest) = CONFIG.split_once("apis:").unwrap();
+    let config = format!("{listen}apis:{rest}");
+    for (config, found) in [
+        (config.clone(), vec!["4:23", "5:52", "9:16", "9:62"]),
+        (config + "proxy: { workers: many }\n", vec!["4:23", "5:52", "9:16", "9:62", "15:19"]),
+    ] {
+        desk.write("postern.yaml", config.as_bytes());
+        let said = desk.run(&["check", "--config", "postern.yaml"]);
+        let places: Vec<_> =
+            said.out.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        let expected: Vec<_> = found.iter().map(|at| format!("postern.yaml:{at}")).collect();
+        assert_eq!(places, expected, "{}", said.out);
+    }
 }
 
 #[test]
