@@ -60,8 +60,17 @@ pub struct Config {
     pub proxy: Proxy,
     pub static_keys: Vec<StaticKey>,
     pub policy: Policy,
+    pub places: StartPlaces,
     /// Every file that was read, each once, in the order of reading.
     pub files: Vec<PathBuf>,
+}
+
+/// Where the settings stand that are taken at the start alone; the section or the file where one is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartPlaces {
+    pub gateway: Place,
+    pub admin: Place,
+    pub workers: Place,
 }
 
 /// Where the gateway and its admin listener answer.

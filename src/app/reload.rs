@@ -14,7 +14,8 @@ use tokio::task::spawn_blocking;
 
 use crate::app::Faults;
 use crate::app::watch::{self, Watched};
-use crate::config::Config;
+use crate::config::{Config, Fault};
+use crate::model::Place;
 use crate::proxy::Snapshot;
 use crate::telemetry::metrics::ReloadOutcome;
 use crate::telemetry::readiness::ConfigStatus;
@@ -30,12 +31,8 @@ pub enum Outcome {
 /// Why the running configuration stayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
+    /// Among them are changes to settings that are taken at the start alone.
     Faults(Faults),
-    /// These settings are taken at the start alone.
-    NeedsRestart {
-        file: PathBuf,
-        fields: Vec<&'static str>,
-    },
     /// A defect of Postern, not of the configuration.
     Crashed,
 }
@@ -44,9 +41,6 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Faults(faults) => faults.fmt(f),
-            Self::NeedsRestart { file, fields } => {
-                write!(f, "{}: restart to change {}", file.display(), fields.join(", "))
-            }
             Self::Crashed => f.write_str("reading the configuration crashed: please report this"),
         }
     }
@@ -115,26 +109,31 @@ type Attempt = (Result<Snapshot, Rejection>, Watched);
 fn attempt(path: &Path, running: &Snapshot) -> Attempt {
     let (config, watched) = watch::load(path);
     let built = config.map_err(Rejection::Faults).and_then(|config| {
-        let fields = needs_restart(&running.config, &config);
-        if !fields.is_empty() {
-            return Err(Rejection::NeedsRestart { file: path.to_owned(), fields });
-        }
-        Snapshot::build(config, Some(running)).map_err(|faults| Rejection::Faults(Faults(faults)))
+        let mut faults = needs_restart(&running.config, &config);
+        let built = Snapshot::build(config, Some(running)).map_err(|found| faults.extend(found));
+        faults.sort();
+        built.ok().filter(|_| faults.is_empty()).ok_or(Rejection::Faults(Faults(faults)))
     });
     (built, watched)
 }
 
-/// The settings that are taken at the start alone and differ.
-fn needs_restart(running: &Config, next: &Config) -> Vec<&'static str> {
+/// A fault for each setting that is taken at the start alone and differs.
+fn needs_restart(running: &Config, next: &Config) -> Vec<Fault> {
     let gateway = |config: &Config| -> Vec<_> {
         config.listen.gateway.iter().map(|listener| listener.address).collect()
     };
-    let differs = [
-        ("listen.gateway", gateway(running) != gateway(next)),
-        ("listen.admin", running.listen.admin != next.listen.admin),
-        ("proxy.workers", running.proxy.workers != next.proxy.workers),
+    let places = &next.places;
+    let settings = [
+        ("listen.gateway", &places.gateway, gateway(running) != gateway(next)),
+        ("listen.admin", &places.admin, running.listen.admin != next.listen.admin),
+        ("proxy.workers", &places.workers, running.proxy.workers != next.proxy.workers),
     ];
-    differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+    let fault = |field, place: &Place| {
+        Fault::new(place.clone(), format!("`{field}` is taken at the start alone"))
+            .hint("restart to change it, or put the old value back")
+    };
+    let differing = settings.into_iter().filter(|(_, _, differs)| *differs);
+    differing.map(|(field, place, _)| fault(field, place)).collect()
 }
 
 #[cfg(test)]
@@ -216,7 +215,13 @@ apis:
         let found = Found::running(MAIN);
         let main = MAIN.replace(":8080", ":8090").replace(":8081", ":8091");
         let rejection = found.rejection(&format!("{main}proxy: {{ workers: 7 }}\n"), ROUTES);
-        let fields = "listen.gateway, listen.admin, proxy.workers";
-        assert_eq!(rejection, format!("DIR/postern.yaml: restart to change {fields}"));
+        let told: Vec<_> = rejection.lines().map(|l| l.split(" — ").next().unwrap()).collect();
+        let expected = [
+            "DIR/postern.yaml:2:12: `listen.gateway` is taken at the start alone",
+            "DIR/postern.yaml:3:10: `listen.admin` is taken at the start alone",
+            "DIR/postern.yaml:8:19: `proxy.workers` is taken at the start alone",
+        ];
+        assert_eq!(told, expected);
+        assert!(rejection.contains("restart to change it"), "{rejection}");
     }
 }

@@ -16,7 +16,7 @@ use crate::config::static_keys::STATIC_KEY;
 use crate::config::upstream::UPSTREAM;
 use crate::config::yaml::Node;
 use crate::config::{
-    Config, ErrorShape, Further, Sources, api, credentials, listen, proxy, route_map, static_keys, upstream,
+    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, listen, proxy, route_map, static_keys, upstream,
 };
 use crate::model::Place;
 
@@ -99,10 +99,31 @@ pub(super) fn load(
     if reader.has_faults() {
         further(&listen, &upstreams).into_iter().for_each(|fault| reader.fault(fault));
     }
+    let place = |section: &str, field: &str| {
+        let section = root.get(section);
+        let value = section.and_then(|section| section.entry(field)).map(|(_, value)| value);
+        value.or(section).map_or_else(|| start.clone(), |node| node.place.clone())
+    };
+    let places = StartPlaces {
+        gateway: place("listen", "gateway"),
+        admin: place("listen", "admin"),
+        workers: place("proxy", "workers"),
+    };
     let files = reader.finish()?;
     // Without a fault there is a policy.
     let policy = policy.ok_or_else(Vec::new)?;
-    Ok(Config { listen, upstreams, apis, errors, credentials, proxy, static_keys, policy, files })
+    Ok(Config {
+        listen,
+        upstreams,
+        apis,
+        errors,
+        credentials,
+        proxy,
+        static_keys,
+        policy,
+        places,
+        files,
+    })
 }
 
 fn errors(reader: &mut Reader<'_>, root: View<'_>) -> ErrorShape {
