@@ -9,7 +9,6 @@
 
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a program for a terminal, run by hand; a panic is the report"
 )]
@@ -45,10 +44,15 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts a command whose line with `listening gateway=` on stderr names its address.
+    /// Starts a command whose line with `listening gateway=` on stdout names its address.
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("a line with the address").unwrap();
             if let Some(rest) = line.strip_prefix("listening gateway=") {

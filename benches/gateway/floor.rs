@@ -55,7 +55,7 @@ pub(crate) fn run(upstream: SocketAddr) {
             Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        eprintln!("listening gateway={} admin=none", listener.local_addr().unwrap());
+        println!("listening gateway={} admin=none", listener.local_addr().unwrap());
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             tokio::task::spawn_local(serve(Rc::clone(&pool), upstream, stream));

@@ -41,8 +41,8 @@ pub fn run(options: ServeOptions) -> anyhow::Result<()> {
     Loaded::read(&config)?.bind()?.serve(Hangup::Reloads, |addresses| {
         tracing::info!(gateway = %addresses.gateway(), admin = %addresses.admin, "listening");
         let (gateway, admin) = (addresses.gateway(), addresses.admin);
-        // For people and scripts; a closed stderr is no reason not to serve.
-        let _unread = writeln!(std::io::stderr(), "listening gateway={gateway} admin={admin}");
+        // For people and scripts; a closed stdout is no reason not to serve. The log on stderr has it, too.
+        let _unread = writeln!(std::io::stdout(), "listening gateway={gateway} admin={admin}");
     })
 }
 

@@ -60,6 +60,7 @@ impl Gateway {
         let directory = TempDir::new().unwrap();
         setup.write(directory.path());
         let mut child = Self::spawn(directory.path(), setup.log);
+        let stdout = listen_to(child.stdout.take().unwrap());
         let stderr = listen_to(child.stderr.take().unwrap());
         let mut found = None;
         eventually("the line `listening gateway=…`", || {
@@ -67,7 +68,7 @@ impl Gateway {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("postern ended with {status}:\n{said}\n{}", setup.yaml());
             }
-            found = listening(&said);
+            found = listening(&stdout.lock().unwrap());
             found.is_some()
         });
         let (addresses, admin) = found.unwrap();
@@ -82,7 +83,7 @@ impl Gateway {
             .arg(directory.join("postern.yaml"))
             .env("POSTERN_LOG", log)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
