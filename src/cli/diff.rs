@@ -104,7 +104,7 @@ fn reach_line(sign: &str, reach: &Reach) -> String {
 
 /// `needs patient:read on standard`, `public`, `refused`.
 fn decision_text(decision: &Decision) -> String {
-    let mut text = match &decision.verdict {
+    let text = match &decision.verdict {
         Verdict::Unmapped => "refused: unmapped".to_owned(),
         Verdict::Denied => "refused".to_owned(),
         Verdict::Public => "public".to_owned(),
@@ -116,13 +116,14 @@ fn decision_text(decision: &Decision) -> String {
             text
         }
     };
-    if decision.websocket {
-        text += ", may upgrade to a WebSocket";
-    }
-    if let Some(limit) = decision.max_body {
-        text += &format!(", body up to {limit} bytes");
-    }
-    text
+    text + &allowances(decision)
+}
+
+/// What a decision says beside who gets through: `, may upgrade to a WebSocket, body up to 10 bytes`.
+pub(super) fn allowances(decision: &Decision) -> String {
+    let upgrade = if decision.websocket { ", may upgrade to a WebSocket" } else { "" };
+    let limit = decision.max_body.map(|limit| format!(", body up to {limit} bytes"));
+    format!("{upgrade}{}", limit.unwrap_or_default())
 }
 
 fn if_label(label: &str) -> String {

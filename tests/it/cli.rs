@@ -248,6 +248,20 @@ fn routes_are_listed_with_their_lines() {
     assert_eq!(json["routes"][0]["needs"], json!({ "patient": "read" }));
 }
 
+#[test]
+fn what_a_route_allows_beside_is_listed() {
+    let desk = Desk::new();
+    let routes = "version: 1\nroutes:\n  - { path: /v1/live, category: patient, websocket: true }\n  \
+                  - { path: /v1/scans, category: patient, methods: [POST], max_body: 1KiB }\n";
+    desk.write("routes.yaml", routes.as_bytes());
+    let said = desk.run(&["routes", "list", "--config", "postern.yaml"]);
+    for needs in
+        ["patient:read, may upgrade to a WebSocket", "patient:write, body up to 1024 bytes"]
+    {
+        assert!(said.out.contains(needs), "{}", said.out);
+    }
+}
+
 const OPENAPI: &str = "\
 openapi: 3.0.3
 info: { title: Practice, version: '1' }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use crate::cli::diff::allowances;
 use crate::cli::output::{Answer, table};
 use crate::cli::words::{api_names, decision_json, method_names, methods, shown};
 use crate::cli::{ConfigArg, Format, load};
@@ -73,7 +74,7 @@ impl Row<'_> {
         vec![
             methods,
             self.rule.pattern.text.to_string(),
-            needs(&self.decision),
+            needs(&self.decision) + &allowances(&self.decision),
             self.api.to_owned(),
             self.upstream.to_owned(),
             format!("{}:{}", place.file, place.line),
