@@ -71,6 +71,10 @@ fn text(difference: &Difference, settings: &[settings::Change], paint: Paint) ->
             Direction::Other => paint.yellow(line),
         }));
     }
+    if !difference.holders.is_empty() {
+        let many = count(difference.holders.len(), "caller");
+        parts.push(paint.bold(&format!("what {many} may reach changed")));
+    }
     for change in &difference.holders {
         parts.push(paint.bold(&change.holder));
         parts.extend(change.gains.iter().map(|reach| paint.green(&reach_line("+", reach))));
@@ -86,7 +90,7 @@ fn text(difference: &Difference, settings: &[settings::Change], paint: Paint) ->
 fn operation_row(change: &OperationChange) -> Vec<String> {
     let sign = sign(change.direction);
     let (before, after) = (decision_text(&change.before), decision_text(&change.after));
-    let says = format!("now {after} (was {before})");
+    let says = format!("now {after} (before: {before})");
     vec![format!("{sign} {}", methods(&change.methods)), change.pattern.clone(), says]
 }
 

@@ -16,7 +16,8 @@ use crate::config::static_keys::STATIC_KEY;
 use crate::config::upstream::UPSTREAM;
 use crate::config::yaml::Node;
 use crate::config::{
-    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, listen, proxy, route_map, static_keys, upstream,
+    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, listen, proxy, route_map,
+    static_keys, upstream,
 };
 use crate::model::Place;
 
@@ -83,6 +84,13 @@ pub(super) fn load(
     let Some(tree) = reader.tree(path, &start) else {
         return Err(reader.finish().err().unwrap_or_default());
     };
+    if is_route_map(&tree) {
+        reader.fault(
+            Fault::new(start, "this is a route map, not a configuration")
+                .hint("give the file whose `apis` name it"),
+        );
+        return Err(reader.finish().err().unwrap_or_default());
+    }
     let root = reader.check(&tree, &ROOT);
     let part = |name, record| View::of(root.get(name), record);
     let listen = listen::read(&mut reader, part("listen", &LISTEN));
@@ -124,6 +132,12 @@ pub(super) fn load(
         places,
         files,
     })
+}
+
+/// A file that is easily given in place of the one that names it.
+fn is_route_map(tree: &Node) -> bool {
+    tree.entry("routes").is_some()
+        && ROOT.fields.iter().all(|field| tree.entry(field.name).is_none())
 }
 
 fn errors(reader: &mut Reader<'_>, root: View<'_>) -> ErrorShape {

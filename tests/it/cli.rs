@@ -235,6 +235,30 @@ fn diff_shows_who_gains_and_who_loses() {
 }
 
 #[test]
+fn diff_says_what_only_keys_change() {
+    let desk = Desk::new();
+    let config =
+        CONFIG.replace("permissions: { patient: read }", "permissions: { patient: write }");
+    desk.write("new.yaml", config.as_bytes());
+    let said = desk.run(&["diff", "--config", "new.yaml", "--against", "postern.yaml"]);
+    assert!(
+        said.out.starts_with("what 1 caller may reach changed\nkey k-read\n+ "),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn a_route_map_in_place_of_a_configuration_is_recognised() {
+    let desk = Desk::new();
+    let said = desk.run(&["diff", "--config", "routes.yaml", "--against", "postern.yaml"]);
+    assert_eq!(said.code, 1);
+    let line = "routes.yaml:1:1: this is a route map, not a configuration — give the file whose `apis` name it";
+    assert_eq!(said.err.lines().nth(1), Some(line), "{}", said.err);
+    assert_eq!(said.err.lines().count(), 2, "{}", said.err);
+}
+
+#[test]
 fn routes_are_listed_with_their_lines() {
     let desk = Desk::new();
     let said = desk.run(&["routes", "list", "--config", "postern.yaml"]);
