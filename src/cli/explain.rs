@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use serde_json::{Value, json};
 
 use crate::auth::Presented;
@@ -19,6 +19,7 @@ use crate::model::{Caller, Method, Need, Refusal};
 use crate::policy::diff::{NamedNeed, label, named_needs};
 use crate::policy::explain::{Lost, Other};
 use crate::policy::{self, Effect, Found, Rule, Target};
+use crate::proxy::forward::order::forwarded_target;
 use crate::proxy::head::{Head, Verb};
 use crate::proxy::{cors, well_known};
 use crate::telemetry::paint::Paint;
@@ -28,7 +29,7 @@ use crate::telemetry::paint::Paint;
 #[command(after_help = "Examples:
   postern explain --config postern.yaml GET /v1/patients/7
   postern explain --config postern.yaml POST /v1/appointments --key k-demo --json
-  postern explain --config postern.yaml GET '/v1/patients?include=notes' --header 'X-On-Behalf-Of: 7'")]
+  postern explain --config postern.yaml GET /v1/live --header 'Upgrade: websocket'")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -103,7 +104,7 @@ impl Explanation {
         let mut seen = Self { key: args.key.clone(), ..Self::default() };
         let outcome = seen.walk(config, args, caller);
         seen.code = outcome.err().map(|refusal| {
-            seen.step("refused", reason(&refusal));
+            seen.step("refused", seen.reason(&refusal));
             refusal.code()
         });
         seen
@@ -131,13 +132,19 @@ impl Explanation {
         }
         Presented::read(&config.credentials, &parts.headers, &target)?;
         let explained = config.policy.explain(method, &target, &parts.headers, caller);
-        self.see_rule(config, explained.found, method);
+        self.see_rule(explained.found, method);
+        self.see_api(config, explained.found, &target, &parts.uri);
         self.see_others(&explained);
         self.see_needs(config, &explained);
         if let Some(caller) = caller {
             self.step("caller", format!("key {} of practice {}", caller.key_id, caller.practice));
         } else if !explained.found.is_public() {
             self.step("caller", "none; --key ID shows what a key would get".into());
+            if let Err(refusal) = &explained.outcome
+                && *refusal != Refusal::SubscriberKeyMissing
+            {
+                self.step("any key", format!("{}: {}", refusal.code(), self.reason(refusal)));
+            }
             // A stranger learns nothing, mapped or not.
             return Err(Refusal::SubscriberKeyMissing);
         }
@@ -166,7 +173,7 @@ impl Explanation {
         Err(Refusal::RouteDenied)
     }
 
-    fn see_rule(&mut self, config: &Config, found: Found<'_>, method: Method) {
+    fn see_rule(&mut self, found: Found<'_>, method: Method) {
         let (rule, remark) = match found {
             Found::Rule(rule) => (rule, effect(rule).to_owned()),
             Found::NoMethod(rule) => (rule, format!("takes {} alone", methods(rule))),
@@ -183,12 +190,21 @@ impl Explanation {
             line: place.line,
             pattern: rule.pattern.text.to_string(),
         });
+    }
+
+    fn see_api(&mut self, config: &Config, found: Found<'_>, target: &Target<'_>, raw: &Uri) {
+        let (Found::Rule(rule) | Found::NoMethod(rule)) = found else { return };
         let api = config.apis.get(rule.api.0);
         let upstream = api.and_then(|api| config.upstreams.get(api.upstream.0));
-        if let (Some(api), Some(upstream)) = (api, upstream) {
-            self.step("api", format!("{}, served by upstream {}", api.name, upstream.name));
-            self.upstream = Some(upstream.name.clone());
+        let (Some(api), Some(upstream)) = (api, upstream) else { return };
+        let mut text = format!("{}, served by upstream {}", api.name, upstream.name);
+        if api.strip_mount
+            && let Ok(sent) = forwarded_target(target.as_str(), raw, Some(&api.mount))
+        {
+            text += &format!(", which is asked for {sent}");
         }
+        self.step("api", text);
+        self.upstream = Some(upstream.name.clone());
     }
 
     fn see_others(&mut self, explained: &policy::Explanation<'_>) {
@@ -219,6 +235,17 @@ impl Explanation {
             let has =
                 granted.map_or(String::new(), |granted| format!(", and the key has {granted}"));
             self.step("needs", format!("{name}:{access}{has}"));
+        }
+    }
+
+    /// A refusal in a sentence, in the light of what was seen.
+    fn reason(&self, refusal: &Refusal) -> String {
+        match refusal {
+            Refusal::RouteDenied if self.rule.is_none() => "nothing else is answered".into(),
+            Refusal::RouteUnmapped if self.rule.is_some() => {
+                "the rule does not take this method".into()
+            }
+            other => reason(other),
         }
     }
 
@@ -294,7 +321,7 @@ fn reason(refusal: &Refusal) -> String {
             lack.category,
             lack.granted.permission()
         ),
-        Refusal::RouteUnmapped => "no rule takes this method on this path".into(),
+        Refusal::RouteUnmapped => "what no rule speaks of is refused".into(),
         Refusal::RouteDenied => "the rule refuses everybody".into(),
         Refusal::WrongApi => "the key is for another API".into(),
         Refusal::SubscriberKeyMissing => "without a key, whatever is not public answers 401".into(),
@@ -302,6 +329,8 @@ fn reason(refusal: &Refusal) -> String {
         Refusal::DuplicateCredentials => "a credential is there twice".into(),
         Refusal::MethodOverride => "the request names another method than its own".into(),
         Refusal::UpgradeNotAllowed => "the rule does not say `websocket: true`".into(),
+        Refusal::ExpectationFailed => "`100-continue` is the only expectation that is met".into(),
+        Refusal::HeadersTooLarge => "the head of the request is too large".into(),
         Refusal::TargetTooLong { limit } => format!("the target is longer than {limit} bytes"),
         other => other.code().replace('_', " "),
     }

@@ -192,6 +192,38 @@ fn explain_says_why_to_people() {
 
     let said = desk.run(&[&config[..], &["get", "/v1/patients"]].concat());
     assert!(said.out.contains("did you mean GET?"), "{}", said.out);
+
+    for (args, line) in [
+        (
+            &["GET", "/v1/nope"][..],
+            "  any key  route_unmapped: what no rule speaks of is refused\n",
+        ),
+        (
+            &["PUT", "/v1/patients"],
+            "  any key  route_unmapped: the rule does not take this method\n",
+        ),
+        (&["GET", "/v1/internal/x"], "  any key  route_denied: the rule refuses everybody\n"),
+        (&["OPTIONS", "/v1/status"], "  refused  nothing else is answered\n"),
+        (
+            &["GET", "/v1/status", "--header", "Expect: foo"],
+            "`100-continue` is the only expectation",
+        ),
+    ] {
+        let said = desk.run(&[&config[..], args].concat());
+        assert!(said.out.contains(line), "{args:?}: {}", said.out);
+    }
+    let said = desk.run(&[&config[..], &["GET", "/v1/patients"]].concat());
+    assert!(!said.out.contains("any key"), "{}", said.out);
+}
+
+#[test]
+fn explain_shows_the_path_that_the_upstream_is_asked_for() {
+    let desk = Desk::new();
+    let config = CONFIG.replace("mount: /v1,", "mount: /v1, strip_mount: true,");
+    desk.write("postern.yaml", config.as_bytes());
+    let said = desk.run(&["explain", "--config", "postern.yaml", "GET", "/v1/patients?page=2"]);
+    let line = "standard, served by upstream practice, which is asked for /patients?page=2\n";
+    assert!(said.out.contains(line), "{}", said.out);
 }
 
 #[test]
