@@ -1,5 +1,6 @@
 //! `postern routes`: the route map as a list, drafted from an OpenAPI document, or compared with one.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -78,10 +79,17 @@ fn import(args: &ImportArgs) -> anyhow::Result<Answer> {
     let json = json!({
         "routes": draft.routes,
         "unsure": draft.unsure,
-        "notes": document.notes,
+        "notes": draft.notes,
         "route_map": draft.text,
     });
-    Ok(Answer::done(draft.text, json))
+    let is_empty = draft.routes == 0;
+    // What does not load is not written where a route map is expected.
+    let text = if is_empty { String::new() } else { draft.text };
+    let reason = || {
+        let nothing = format!("{} has nothing to route", args.document.document.display());
+        std::iter::once(nothing).chain(draft.notes).collect::<Vec<_>>().join("\n  ")
+    };
+    Ok(Answer::done(text, json).refused_if(is_empty, reason))
 }
 
 impl DocumentArgs {
@@ -94,7 +102,11 @@ impl DocumentArgs {
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
-    let bytes = DiskSources.read(path).with_context(|| path.display().to_string())?;
+    let bytes = DiskSources.read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow!("there is no file {}", path.display()),
+        ErrorKind::PermissionDenied => anyhow!("cannot read {}: permission denied", path.display()),
+        _ => anyhow!("cannot read {}: {error}", path.display()),
+    })?;
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))
 }
 

@@ -15,8 +15,10 @@ mod words;
 /// A drafted route map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// YAML.
+    /// YAML. Where nothing can be routed it has no routes, and so does not load.
     pub text: String,
+    /// What was passed over, in reading and in drafting.
+    pub notes: Vec<String>,
     pub routes: usize,
     /// How many of the routes are refused until somebody chooses a category.
     pub unsure: usize,
@@ -25,22 +27,25 @@ pub struct Draft {
 /// Drafts one route for every path shape of the document, in its order.
 pub fn draft(document: &Document) -> Draft {
     let mut routes = routes(document);
-    let mut left_out = Vec::new();
+    let mut notes = document.notes.clone();
     routes.retain(|route| match Pattern::parse(&route.pattern) {
         Ok(_) => true,
         Err(reason) => {
-            left_out.push(format!("{} is left out: {reason}", route.pattern));
+            notes.push(format!("{} is left out: {reason}", route.pattern));
             false
         }
     });
     let unsure = routes.iter().filter(|route| !matches!(route.guess, Guess::Sure(_))).count();
+    let many = match routes.len() {
+        1 => "1 route".to_owned(),
+        many => format!("{many} routes"),
+    };
     let mut text = format!(
-        "# Drafted from \"{}\": {} routes, {unsure} of them refused until somebody chooses.\n\
+        "# Drafted from \"{}\": {many}, {unsure} of them refused until somebody chooses.\n\
          # Every category here is a guess from words. Read each one before you serve it.\n",
         one_line(&document.title),
-        routes.len(),
     );
-    for note in document.notes.iter().chain(&left_out) {
+    for note in &notes {
         let _infallible = writeln!(text, "# Note: {}", one_line(note));
     }
     text.push_str("version: 1\n");
@@ -48,7 +53,7 @@ pub fn draft(document: &Document) -> Draft {
     for route in &routes {
         route.write(&mut text);
     }
-    Draft { text, routes: routes.len(), unsure }
+    Draft { text, notes, routes: routes.len(), unsure }
 }
 
 /// All operations whose paths are the same, names apart.

@@ -109,6 +109,8 @@ impl<'d> Reader<'d> {
         for (name, operation) in item {
             if let Some(method) = Method::parse(&name.to_ascii_uppercase()) {
                 self.read_operation(path, item, method, operation);
+            } else if name == "options" {
+                self.notes.push(format!("OPTIONS {path} is answered by the gateway itself"));
             } else if name == "trace" || name == "query" {
                 self.notes.push(format!("{} {path} cannot pass a gateway", name.to_uppercase()));
             }

@@ -347,6 +347,32 @@ fn a_drafted_route_map_loads_and_covers_its_document() {
 }
 
 #[test]
+fn import_tells_what_it_leaves_out_and_refuses_where_nothing_is_left() {
+    let desk = Desk::with(&[]);
+    let document = "{openapi: 3.0.0, paths: {/a: {get: {}, options: {}}, '/b c': {get: {}}}}";
+    desk.write("openapi.yaml", format!("---\n{document}\n").as_bytes());
+    let json = desk.run(&["routes", "import", "openapi.yaml", "--json"]).json();
+    assert_eq!(
+        (&json["routes"], json["notes"].as_array().unwrap().len()),
+        (&json!(1), 2),
+        "{json}"
+    );
+    assert_eq!(json["notes"][0], "OPTIONS /a is answered by the gateway itself");
+    assert!(json["notes"][1].as_str().unwrap().starts_with("/b c is left out: "), "{json}");
+    let said = desk.run(&["routes", "import", "openapi.yaml"]);
+    assert!(said.out.contains(": 1 route, 1 of them refused"), "{}", said.out);
+
+    desk.write("empty.yaml", b"openapi: 3.0.0\npaths: { /a: { trace: {} } }\n");
+    let said = desk.run(&["routes", "import", "empty.yaml"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    let reason = "postern: empty.yaml has nothing to route\n  TRACE /a cannot pass a gateway\n";
+    assert_eq!(said.err, reason);
+
+    let said = desk.run(&["routes", "import", "nope.json"]);
+    assert_eq!(said.err, "postern: there is no file nope.json\n");
+}
+
+#[test]
 fn coverage_names_what_is_unmapped_and_what_is_unused() {
     let desk = Desk::new();
     desk.write("openapi.yaml", OPENAPI.as_bytes());

@@ -20,6 +20,7 @@ paths:
       - { name: id, in: path, required: true, schema: { type: integer } }
       - $ref: '#/components/parameters/note'
     delete: { responses: { 204: { description: gone } } }
+    options: { responses: {} }
     trace: { responses: {} }
 components:
   parameters: { note: { name: note, in: path, schema: { $ref: '#/components/schemas/Id' } } }
@@ -56,7 +57,11 @@ fn words_of_an_operation_are_kept_and_what_cannot_pass_is_told() {
     assert_eq!(document.operations[0].tags, ["Patients"]);
     assert_eq!(document.operations[0].summary, "List patients");
     assert_eq!(document.operations[1].summary, "createPatient");
-    assert_eq!(document.notes, ["TRACE /patients/{id}/notes/{note} cannot pass a gateway"]);
+    let notes = [
+        "OPTIONS /patients/{id}/notes/{note} is answered by the gateway itself",
+        "TRACE /patients/{id}/notes/{note} cannot pass a gateway",
+    ];
+    assert_eq!(document.notes, notes);
 }
 
 #[test]
