@@ -30,7 +30,10 @@ fn read_at_most(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
     if !kind.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file; save what it gives in one and name that",
+        ));
     }
     let too_long = || {
         let message = format!("it is longer than {} MiB", max_bytes / (1024 * 1024));
