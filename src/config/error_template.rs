@@ -63,11 +63,14 @@ impl ErrorTemplate {
         let document: Value = serde_json::from_str(text).map_err(|error| {
             // serde_json counts columns from 1, and says 0 where a line was not begun.
             let (line, column) = (error.line().max(1), error.column().max(1));
+            // The place is told once, where that of every fault is.
+            let at = format!(" at line {} column {}", error.line(), error.column());
+            let why = error.to_string().replace(&at, "");
             vec![Flaw {
                 line,
                 column,
-                message: "the template is not JSON".to_owned(),
-                hint: Some(error.to_string()),
+                message: format!("the template is not JSON: {why}"),
+                hint: None,
             }]
         })?;
         let mut compiler = Compiler { text, pieces: Vec::new(), flaws: Vec::new() };

@@ -116,6 +116,22 @@ fn what_cannot_be_read_is_refused() {
 }
 
 #[test]
+fn what_is_no_file_comes_with_a_remedy() {
+    let said = Desk::new().run(&["check", "--config", "/dev/null"]);
+    assert!(said.out.contains("not a regular file; save what it gives in one"), "{}", said.out);
+}
+
+/// The place of a fault is said once, at its beginning.
+#[test]
+fn a_template_that_is_no_json_is_told_in_one_place() {
+    let desk = Desk::new();
+    desk.write("postern.yaml", format!("{CONFIG}errors: error.json\n").as_bytes());
+    desk.write("error.json", b"{\n  \"code\": }");
+    let said = desk.run(&["check", "--config", "postern.yaml"]);
+    assert_eq!(said.out, "error.json:2:11: the template is not JSON: expected value\n");
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_found() {
     let desk = Desk::new();
     let tls = "listen: { tls: { certificate: g.crt, private_key: g.key },";
