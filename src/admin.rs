@@ -3,7 +3,6 @@
 //! It reads what telemetry knows and can change nothing. It does not know that the proxy exists: `app` puts what handlers
 //! may reach into [`AdminState`].
 
-use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -44,7 +43,8 @@ async fn healthz() -> &'static str {
 async fn readyz(State(state): State<AdminState>) -> Response {
     let report = state.readiness.report();
     let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report)).into_response()
+    let json = serde_json::to_string(&report).unwrap_or_default() + "\n";
+    (status, [(CONTENT_TYPE, "application/json")], json).into_response()
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {

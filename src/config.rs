@@ -187,6 +187,14 @@ pub enum ErrorShape {
 pub struct Credentials {
     pub subscriber_header: HeaderName,
     pub vendor_header: HeaderName,
+    pub spelling: Spelling,
+}
+
+/// The names of the two headers as the configuration spells them, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spelling {
+    pub subscriber: String,
+    pub vendor: String,
 }
 
 /// The limits and timers of the gateway listener.

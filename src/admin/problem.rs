@@ -25,5 +25,6 @@ fn problem(status: StatusCode, code: &'static str, detail: &str) -> Response {
         "detail": detail,
         "code": code,
     });
-    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    let json = format!("{body}\n");
+    (status, [(CONTENT_TYPE, "application/problem+json")], json).into_response()
 }

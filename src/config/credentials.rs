@@ -2,13 +2,13 @@
 
 use http::HeaderName;
 
-use crate::config::Credentials;
 use crate::config::fault::Fault;
 use crate::config::format;
 use crate::config::read::{Reader, View};
 use crate::config::shape::{Field, Format, Record, Shape};
 use crate::config::value::Wrong;
 use crate::config::yaml::Node;
+use crate::config::{Credentials, Spelling};
 use crate::policy::header_name;
 
 const ONE_SCHEME: &str = "leave it out: keys come in two headers in this version";
@@ -105,9 +105,14 @@ pub(super) fn read(reader: &mut Reader<'_>, view: View<'_>) -> Credentials {
         let name = view.text(field).and_then(|text| key_header(text).ok());
         name.unwrap_or(HeaderName::from_static(otherwise))
     };
+    let spelled = |field| view.text(field).unwrap_or_default().to_owned();
     let credentials = Credentials {
         subscriber_header: header("subscriber_header", "x-subscriber-key"),
         vendor_header: header("vendor_header", "x-vendor-key"),
+        spelling: Spelling {
+            subscriber: spelled("subscriber_header"),
+            vendor: spelled("vendor_header"),
+        },
     };
     if credentials.subscriber_header == credentials.vendor_header
         && let Some(node) = view.get("vendor_header").or_else(|| view.get("subscriber_header"))

@@ -208,6 +208,7 @@ static_keys:
     assert_eq!(upstream.tls.server_name.as_deref(), Some("practice.internal"));
     assert!(config.apis[0].strip_mount);
     assert_eq!(config.credentials.subscriber_header, "a-api-key");
+    assert_eq!(config.credentials.spelling.subscriber, "A-api-key");
     assert_eq!(
         (config.proxy.workers, config.proxy.max_streams, config.proxy.trusted_proxies.len()),
         (Some(4), 7, 2)

@@ -149,7 +149,9 @@ fn body_of(
         needed: lack.map(|lack| lack.needed.need()),
         granted: lack.map(|lack| lack.granted.permission()),
     };
-    (Bytes::from(serde_json::to_vec(&problem).unwrap_or_default()), PROBLEM)
+    let mut json = serde_json::to_vec(&problem).unwrap_or_default();
+    json.push(b'\n');
+    (Bytes::from(json), PROBLEM)
 }
 
 fn wording(refusal: &Refusal) -> Wording {
@@ -196,10 +198,10 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
             return format!("The request is not strictly HTTP: {why}.").into();
         }
         Refusal::SubscriberKeyMissing => {
-            return format!("Send the practice's key in {}.", keys.subscriber_header).into();
+            return format!("Send the practice's key in {}.", keys.spelling.subscriber).into();
         }
         Refusal::VendorKeyMissing => {
-            return format!("Send your vendor key in {}.", keys.vendor_header).into();
+            return format!("Send your vendor key in {}.", keys.spelling.vendor).into();
         }
         Refusal::PermissionDenied(lack) => {
             let (category, needed) = (&lack.category, lack.needed.need());

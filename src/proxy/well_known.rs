@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Config, Spelling};
 use crate::model::Method;
 use crate::policy::Target;
 
@@ -15,9 +15,8 @@ pub(crate) fn answers(method: Method, target: &Target<'_>) -> bool {
 
 /// No secrets, nothing of the practices behind it.
 pub(crate) fn document(config: &Config) -> String {
-    let subscriber = config.credentials.subscriber_header.as_str();
-    let vendor = config.credentials.vendor_header.as_str();
-    json!({
+    let Spelling { subscriber, vendor } = &config.credentials.spelling;
+    let document = json!({
         "name": "postern",
         "schemes": ["headers"],
         "headers": { "subscriber": subscriber, "vendor": vendor },
@@ -25,6 +24,6 @@ pub(crate) fn document(config: &Config) -> String {
             "Send the practice's key in {subscriber} and your vendor key in {vendor} with every request. \
              Errors are application/problem+json (RFC 9457); their `code` says what to do."
         ),
-    })
-    .to_string()
+    });
+    format!("{document}\n")
 }

@@ -9,6 +9,7 @@ fn health_and_readiness_are_said() {
     assert_eq!(gateway.admin_get("/healthz").status, 200);
     let ready = gateway.admin_get("/readyz");
     assert_eq!(ready.status, 200, "{}", ready.text());
+    assert!(ready.text().ends_with("}\n"), "{}", ready.text());
     assert_ne!(gateway.config_status(), "rejected");
     assert_eq!(gateway.admin_get("/nothing").status, 404);
 }

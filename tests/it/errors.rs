@@ -76,5 +76,11 @@ fn well_known_says_who_answers_and_how_to_sign_in() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let document = answer.json();
     assert!(document["name"].is_string() && document["schemes"].is_array(), "{document}");
+    let headers = serde_json::json!({ "subscriber": "X-Subscriber-Key", "vendor": "X-Vendor-Key" });
+    assert_eq!(document["headers"], headers);
+    assert!(answer.text().ends_with("}\n"), "{}", answer.text());
+    let refused = gateway.send(b"GET /v1/x HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    assert!(refused.text().ends_with("}\n"), "{}", refused.text());
+    assert_eq!(refused.json()["detail"], "Send the practice's key in X-Subscriber-Key.");
     upstream.assert_untouched("a document of our own");
 }

@@ -2,12 +2,15 @@
 
 use http::header::HeaderName;
 
+use crate::config::Spelling;
+
 use super::*;
 
 fn scheme() -> Credentials {
     Credentials {
         subscriber_header: HeaderName::from_static("x-subscriber-key"),
         vendor_header: HeaderName::from_static("x-vendor-key"),
+        spelling: Spelling::default(),
     }
 }
 

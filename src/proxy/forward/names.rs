@@ -62,12 +62,15 @@ fn is_connection_option(token: &str) -> bool {
 mod tests {
     use http::HeaderValue;
 
+    use crate::config::Spelling;
+
     use super::*;
 
     fn stays(name: &str) -> bool {
         let credentials = Credentials {
             subscriber_header: HeaderName::from_static("x-subscriber-key"),
             vendor_header: HeaderName::from_static("x_vendor_key"),
+            spelling: Spelling::default(),
         };
         let written = [(HeaderName::from_static("x-gateway"), HeaderValue::from_static("us"))];
         stays_here(&HeaderName::from_bytes(name.as_bytes()).unwrap(), &credentials, &written)

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use http::Request;
 
+use crate::config::Spelling;
 use crate::model::caller::Subscriber;
 use crate::model::{ApiId, Catalogue, Grants};
 use crate::proxy::upstream::outgoing::Scripted;
@@ -14,6 +15,7 @@ use super::*;
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials {
     subscriber_header: HeaderName::from_static("x-subscriber-key"),
     vendor_header: HeaderName::from_static("x-vendor-key"),
+    spelling: Spelling::default(),
 });
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
