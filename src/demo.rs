@@ -23,8 +23,8 @@ use files::{Directory, Settings};
 use guide::Guide;
 use keys::DemoKeys;
 
-/// Quiet but for what goes wrong and for reloads, which the guide invites to.
-const LOG_LEVEL: &str = "warn,postern::app::reload=info";
+/// Quiet but for what goes wrong. Reloads are told in the guide's own words.
+const LOG_LEVEL: &str = "warn,postern::app::reload=off";
 
 /// Where the demo should listen; a taken port is replaced by a free one.
 #[derive(Clone, Copy, Debug)]
@@ -44,17 +44,24 @@ pub fn run(options: DemoOptions) -> anyhow::Result<()> {
         keys: DemoKeys::generate()?,
     };
     let directory = Directory::create(&settings)?;
+    let paint = Paint::for_stdout();
     let guide = Guide {
+        program: &std::env::args().next().unwrap_or_else(|| "postern".to_owned()),
         keys: &settings.keys,
         wanted: (gateway, admin),
         practice: settings.practice,
         directory: directory.path(),
-        paint: Paint::for_stdout(),
+        paint,
     };
-    let served = Loaded::read(&directory.config())?.bind()?.serve(Hangup::Ends, |addresses| {
-        // A reader who went away misses the guide; the gateway serves all the same.
-        let _unread = stdout().write_all(guide.render(addresses).as_bytes());
-    });
+    // A reader who went away misses the guide; the gateway serves all the same.
+    let say = |text: String| {
+        let _unread = stdout().write_all(text.as_bytes());
+    };
+    let served = Loaded::read(&directory.config())?.bind()?.serve(
+        Hangup::Ends,
+        |addresses| say(guide.render(addresses)),
+        move |outcome| say(guide::reloaded(outcome, paint)),
+    );
     if served.is_ok() {
         let _unread = stdout().write_all(b"\nThe demo is over; its directory is gone.\n");
     }

@@ -47,13 +47,14 @@ impl fmt::Display for Rejection {
 }
 
 /// The one task that replaces the snapshot.
-#[derive(Debug)]
 pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Metrics,
     pub(super) watched: Watched,
+    /// Hears of every outcome once it is in effect.
+    pub(super) reloaded: Box<dyn Fn(&Outcome)>,
 }
 
 impl Reloader {
@@ -66,6 +67,7 @@ impl Reloader {
             };
             let outcome = self.reload().await;
             self.tell(reason, &outcome);
+            (self.reloaded)(&outcome);
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::admin::listener::AdminTls;
 use crate::admin::{self, AdminState};
 use crate::app::Faults;
-use crate::app::reload::Reloader;
+use crate::app::reload::{Outcome, Reloader};
 use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
 use crate::app::workers::Workers;
@@ -38,12 +38,13 @@ pub struct ServeOptions {
 pub fn run(options: ServeOptions) -> anyhow::Result<()> {
     let ServeOptions { config } = options;
     logging::init("info");
-    Loaded::read(&config)?.bind()?.serve(Hangup::Reloads, |addresses| {
+    let announce = |addresses: &Addresses| {
         tracing::info!(gateway = %addresses.gateway(), admin = %addresses.admin, "listening");
         let (gateway, admin) = (addresses.gateway(), addresses.admin);
         // For people and scripts; a closed stdout is no reason not to serve. The log on stderr has it, too.
         let _unread = writeln!(std::io::stdout(), "listening gateway={gateway} admin={admin}");
-    })
+    };
+    Loaded::read(&config)?.bind()?.serve(Hangup::Reloads, announce, |_logged| {})
 }
 
 /// A configuration without faults, and nothing bound yet.
@@ -124,10 +125,16 @@ impl Bound {
     }
 
     /// Serves on the worker threads, and keeps the rest on this one, until SIGTERM or SIGINT, or SIGHUP where that ends.
-    /// `announce` is called as soon as requests are taken.
-    pub fn serve(self, hangup: Hangup, announce: impl FnOnce(&Addresses)) -> anyhow::Result<()> {
+    /// `announce` is called as soon as requests are taken, `reloaded` after each attempt to take a new configuration.
+    pub fn serve(
+        self,
+        hangup: Hangup,
+        announce: impl FnOnce(&Addresses),
+        reloaded: impl Fn(&Outcome) + 'static,
+    ) -> anyhow::Result<()> {
         let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ended = LocalSet::new().block_on(&control, self.control(hangup, announce));
+        let running = self.control(hangup, announce, Box::new(reloaded));
+        let ended = LocalSet::new().block_on(&control, running);
         // A reload that hangs on a dead file system must not keep the process.
         control.shutdown_background();
         ended
@@ -137,6 +144,7 @@ impl Bound {
         self,
         hangup: Hangup,
         announce: impl FnOnce(&Addresses),
+        reloaded: Box<dyn Fn(&Outcome)>,
     ) -> anyhow::Result<()> {
         let Self { loaded: Loaded { path, snapshot, watched }, sockets, admin, addresses } = self;
         let mut stop = Stop::install(hangup)?;
@@ -163,6 +171,7 @@ impl Bound {
             readiness: Arc::clone(&readiness),
             metrics,
             watched,
+            reloaded,
         };
         endless.spawn_local(reloader.run(Arc::clone(&asked)));
         announce(&addresses);

@@ -4,11 +4,14 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::app::reload::Outcome;
 use crate::app::serve::Addresses;
 use crate::demo::keys::DemoKeys;
 use crate::telemetry::paint::Paint;
 
 pub(super) struct Guide<'a> {
+    /// How this program was called, for lines that call it again.
+    pub(super) program: &'a str,
     pub(super) keys: &'a DemoKeys,
     /// The addresses that were asked for.
     pub(super) wanted: (SocketAddr, SocketAddr),
@@ -28,7 +31,7 @@ struct Example {
 
 const EXAMPLES: [Example; 9] = [
     Example {
-        shows: "read today's appointments",
+        shows: "read the appointments",
         passes: true,
         answer: "200",
         command: "-i KEYS GATEWAY/v1/appointments",
@@ -112,7 +115,8 @@ impl Guide<'_> {
         writeln!(out, "  desk       {}", keys.desk.key.reveal())?;
         writeln!(out, "  billing    {}", keys.billing.key.reveal())?;
 
-        let try_also = paint.dim("as the front desk; put billing for desk and see");
+        let try_also =
+            paint.dim("as the front desk; write billing in place of desk for what billing may do");
         writeln!(out, "\n{}  {try_also}", paint.bold("Try"))?;
         let directory = directory.display().to_string();
         let filled = |command: &str| {
@@ -129,10 +133,21 @@ impl Guide<'_> {
             writeln!(out, "\n  {mark} {}  {answer}", example.shows)?;
             writeln!(out, "    curl {}", filled(example.command))?;
         }
-        let edit = paint.bold("Edit the files and save");
         writeln!(
             out,
-            "\n{edit}: the change is taken in about a second, or you are told here what is wrong with it."
+            "\n{}  {}",
+            paint.bold("Why?"),
+            paint.dim("which rule decides, and what it needs")
+        )?;
+        let (program, key) = (in_shell(self.program), &keys.desk.id);
+        writeln!(
+            out,
+            "\n    {program} explain --config {directory}/postern.yaml PATCH /v1/patients/pat-1 --key {key}"
+        )?;
+        let edit = paint.bold("Edit postern.yaml or routes.yaml and save");
+        writeln!(
+            out,
+            "\n{edit}: in about a second you are told here that the change is taken, or what is wrong."
         )?;
         writeln!(out, "Ctrl-C ends the demo and removes them.\n")
     }
@@ -147,6 +162,29 @@ impl Guide<'_> {
     }
 }
 
+/// What became of a saved change.
+pub(super) fn reloaded(outcome: &Outcome, paint: Paint) -> String {
+    match outcome {
+        Outcome::Applied { .. } => format!("{} Your change is taken.\n", paint.green("✓")),
+        Outcome::Rejected(rejection) => {
+            let faults: String =
+                rejection.to_string().lines().map(|fault| format!("    {fault}\n")).collect();
+            let mark = paint.red("✗");
+            format!("{mark} Your change is not taken, and what ran before still runs:\n{faults}")
+        }
+    }
+}
+
+/// A word that a shell reads back as the same text.
+fn in_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +195,7 @@ mod tests {
         let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let addresses = Addresses { gateway: vec![address], admin: address };
         let guide = |coloured| Guide {
+            program: "/opt/it's here/postern",
             keys: &keys,
             wanted: (address, "127.0.0.1:8081".parse().unwrap()),
             practice: address,
@@ -169,5 +208,9 @@ mod tests {
         }
         assert!(!plain.contains('\x1b') && guide(true).render(&addresses).contains('\x1b'));
         assert_eq!(plain.matches("was taken").count(), 1, "{plain}");
+        assert!(
+            plain.contains(r"    '/opt/it'\''s here/postern' explain --config /tmp/demo/"),
+            "{plain}"
+        );
     }
 }

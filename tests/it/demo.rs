@@ -1,4 +1,4 @@
-//! `postern demo`: the curl lines it prints do what it says.
+//! `postern demo`: the lines it prints do what it says, and it tells what becomes of a change.
 
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -6,12 +6,44 @@ use std::sync::{Arc, Mutex};
 use super::support::eventually;
 use super::support::gateway::{BINARY, listen_to};
 
-struct Demo(std::process::Child);
+struct Demo {
+    child: std::process::Child,
+    said: Arc<Mutex<String>>,
+    logged: Arc<Mutex<String>>,
+}
+
+impl Demo {
+    /// A demo that has said all it says at the start.
+    fn start() -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["demo", "--gateway", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let mut demo = Self { child, said: listen_to(stdout), logged: listen_to(stderr) };
+        eventually("the whole text", || {
+            assert!(demo.child.try_wait().unwrap().is_none(), "{}", demo.logged());
+            demo.said().contains("Ctrl-C")
+        });
+        demo
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn logged(&self) -> String {
+        self.logged.lock().unwrap().clone()
+    }
+}
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -56,45 +88,24 @@ fn run(set: &str, command: &str) -> String {
     said.lines().last().unwrap_or_default().to_owned()
 }
 
-impl Demo {
-    /// Its child and what it says on both streams, once the guide is there.
-    fn start() -> (Self, Arc<Mutex<String>>, Arc<Mutex<String>>) {
-        let mut child = Command::new(BINARY)
-            .args(["demo", "--gateway", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let mut demo = Self(child);
-        let (said, logged) = (listen_to(stdout), listen_to(stderr));
-        eventually("the whole text", || {
-            assert!(demo.0.try_wait().unwrap().is_none(), "{}", logged.lock().unwrap());
-            said.lock().unwrap().contains("Ctrl-C")
-        });
-        (demo, said, logged)
-    }
-}
-
 #[test]
 fn a_closed_terminal_ends_the_demo() {
-    let (mut demo, said, logged) = Demo::start();
-    let pid = demo.0.id().to_string();
+    let mut demo = Demo::start();
+    let pid = demo.child.id().to_string();
     assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     let mut ended = None;
     eventually("the end", || {
-        ended = demo.0.try_wait().unwrap();
+        ended = demo.child.try_wait().unwrap();
         ended.is_some()
     });
-    assert!(ended.unwrap().success(), "{}", logged.lock().unwrap());
-    eventually("the farewell", || said.lock().unwrap().contains("The demo is over"));
+    assert!(ended.unwrap().success(), "{}", demo.logged());
+    eventually("the farewell", || demo.said().contains("The demo is over"));
 }
 
 #[test]
 fn the_printed_curl_lines_do_what_they_say() {
-    let (_demo, said, _) = Demo::start();
-    let text = said.lock().unwrap().clone();
+    let demo = Demo::start();
+    let text = demo.said();
     let (promises, set) = (promises(&text), assignments(&text));
     let statuses: Vec<&str> = promises.iter().map(|promise| promise.status.as_str()).collect();
     for wanted in ["200", "101", "401", "403"] {
@@ -103,4 +114,25 @@ fn the_printed_curl_lines_do_what_they_say() {
     for Promise { status, command } in &promises {
         assert_eq!(run(&set, command), *status, "{command}");
     }
+}
+
+#[test]
+fn the_printed_explanation_works_and_a_saved_change_is_told_of() {
+    let demo = Demo::start();
+    let text = demo.said();
+    let line = text.lines().find(|line| line.contains(" explain --config ")).unwrap().trim();
+    let output = Command::new("sh").args(["-c", line]).output().unwrap();
+    let explained = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(explained.starts_with("deny  permission_denied\n"), "{line}: {explained}");
+
+    let config = line.split_whitespace().find(|word| word.ends_with("/postern.yaml")).unwrap();
+    let routes = config.replace("postern.yaml", "routes.yaml");
+    let good = std::fs::read_to_string(&routes).unwrap();
+    std::fs::write(&routes, good.replace("category: clinical", "category: clincal")).unwrap();
+    eventually("a word on the fault", || demo.said().contains("not taken"));
+    let told = demo.said();
+    assert!(told.contains(&format!("    {routes}:17:15: ")), "{told}");
+    std::fs::write(&routes, good + "  - { path: /v1/payroll, category: system }\n").unwrap();
+    eventually("a word on the change", || demo.said().contains("Your change is taken."));
+    assert_eq!(demo.logged(), "");
 }
