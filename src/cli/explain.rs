@@ -28,8 +28,8 @@ use crate::telemetry::paint::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   postern explain --config postern.yaml GET /v1/patients/7
-  postern explain --config postern.yaml POST /v1/appointments --key k-demo --json
-  postern explain --config postern.yaml GET /v1/live --header 'Upgrade: websocket'")]
+  postern explain --config postern.yaml POST /v1/invoices --key k-demo --json
+  postern explain --config postern.yaml GET /v1/notes --header 'X-Fields: all'")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArg,
