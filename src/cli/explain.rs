@@ -14,7 +14,7 @@ use crate::auth::Presented;
 use crate::cli::output::Answer;
 use crate::cli::words::needs_json;
 use crate::cli::{ConfigArg, Format, callers, load};
-use crate::config::Config;
+use crate::config::{Config, Proxy};
 use crate::model::{Caller, Method, Need, Refusal};
 use crate::policy::diff::{NamedNeed, label, named_needs};
 use crate::policy::explain::{Lost, Other};
@@ -117,8 +117,9 @@ impl Explanation {
         args: &ExplainArgs,
         caller: Option<&Caller>,
     ) -> Result<(), Refusal> {
-        let parts = request_head(args, config.proxy.max_target)?;
-        let head = Head::screen(&parts, false, config.proxy.max_target)
+        let Proxy { max_target, max_headers, .. } = config.proxy;
+        let parts = request_head(args, max_target)?;
+        let head = Head::screen(&parts, false, max_target, max_headers)
             .inspect_err(|_| self.see_method(&args.method))?;
         let target = Target::parse(head.target)?;
         self.step("target", format!("{} has one reading only", target.as_str()));

@@ -138,7 +138,8 @@ async fn speak_http1<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let guard = Guard::Http1(h1::Guard::new(proxy.max_target, proxy.max_header_bytes));
+    let guard = h1::Guard::new(proxy.max_target, proxy.max_header_bytes, proxy.max_headers);
+    let guard = Guard::Http1(guard);
     let (io, gone) = guarded(stream, opening, guard, seated);
     let session = Rc::new(session);
     let answering = Rc::clone(&session);
@@ -155,7 +156,7 @@ async fn speak_http1<S>(
         // The guard counts to the byte; hyper's own limit lies behind it.
         .max_buf_size(proxy.max_header_bytes.saturating_add(MIN_BUFFER));
     if proxy.max_headers != 100 {
-        // hyper's own default, which it keeps on the stack.
+        // hyper's own default, which it keeps on the stack; the guard lets no more pass.
         builder.max_headers(proxy.max_headers);
     }
     let mut connection = builder.serve_connection(io, service).with_upgrades();

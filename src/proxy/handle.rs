@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::Presented;
+use crate::config::Proxy;
 use crate::model::{Method, Refusal, RequestId, TraceParent};
 use crate::policy::{Admission, Target};
 use crate::proxy::body::request::{Pace, RequestBody};
@@ -65,11 +66,11 @@ impl Exchange<'_> {
     async fn serve(&self, body: Incoming) -> Result<Response<ResponseBody>, Refusal> {
         let Self { session, snapshot, parts, .. } = *self;
         let (config, headers) = (&snapshot.config, &parts.headers);
-        let max_target = config.proxy.max_target;
+        let Proxy { max_target, max_headers, .. } = config.proxy;
         if let Some(flaw) = session.pulse.flaw(self.position) {
             return Err(flaw.refusal(max_target));
         }
-        let head = Head::screen(parts, session.https, max_target)?;
+        let head = Head::screen(parts, session.https, max_target, max_headers)?;
         let target = Target::parse(head.target)?;
         target.screen_query()?;
         let Verb::Forward(method) = head.verb else { return self.options() };

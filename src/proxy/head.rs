@@ -48,7 +48,12 @@ impl<'r> Head<'r> {
         parts: &'r Parts,
         https: bool,
         max_target: usize,
+        max_fields: usize,
     ) -> Result<Self, Refusal> {
+        // One line is one field, also where several have the same name; the pseudo-headers of HTTP/2 are not among them.
+        if parts.headers.len() > max_fields {
+            return Err(Refusal::HeadersTooLarge);
+        }
         let fields = Fields::read(&parts.headers, parts.version)?;
         let verb = verb(&parts.method)?;
         let host = fields.host(&parts.uri, parts.version)?;

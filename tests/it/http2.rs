@@ -77,6 +77,27 @@ fn many_streams_at_once_are_judged_one_by_one() {
     assert_eq!(upstream.take().len(), 40);
 }
 
+#[test]
+fn a_request_has_at_most_max_headers() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("max_headers: 20").start();
+    block_on(async {
+        let mut sender = prior_knowledge(gateway.address).await;
+        for (count, code) in
+            [(19, ""), (20, ""), (21, "headers_too_large"), (500, "headers_too_large")]
+        {
+            let mut request = good("GET", "/v1/appointments").body(Bytes::new()).unwrap();
+            while request.headers().len() < count {
+                request.headers_mut().append("x-n", "v".parse().unwrap());
+            }
+            let answer = exchange(&mut sender, request).await.unwrap();
+            assert_eq!(answer.status().as_u16(), if code.is_empty() { 200 } else { 431 });
+            assert!(String::from_utf8_lossy(answer.body()).contains(code), "{count}");
+        }
+    });
+    assert_eq!(upstream.take().len(), 2);
+}
+
 /// Sends one HEADERS frame and expects anything but 200, and nothing upstream.
 fn refuses(gateway: &Gateway, upstream: &Upstream, fields: &Fields) {
     let mut raw = RawHttp2::to(gateway.address);

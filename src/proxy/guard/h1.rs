@@ -46,15 +46,18 @@ pub(crate) struct Guard {
     held: Vec<u8>,
     heads: u64,
     flaw: Option<Flaw>,
-    /// Bytes of the head being read.
+    /// Bytes of the head being read, and its header fields.
     head_bytes: usize,
+    fields: usize,
+    surplus: Option<usize>,
     max_target: usize,
     max_head: usize,
+    max_fields: usize,
 }
 
 impl Guard {
     /// `max_target` and `max_head` in bytes; hyper takes a little more than `max_head`, so that the answer can be ours.
-    pub(crate) fn new(max_target: usize, max_head: usize) -> Self {
+    pub(crate) fn new(max_target: usize, max_head: usize, max_fields: usize) -> Self {
         Self {
             state: State::Start(0),
             framing: Framing::default(),
@@ -62,8 +65,11 @@ impl Guard {
             heads: 0,
             flaw: None,
             head_bytes: 0,
+            fields: 0,
+            surplus: None,
             max_target,
             max_head,
+            max_fields,
         }
     }
 
@@ -81,6 +87,12 @@ impl Guard {
         self.flaw.map(|flaw| (self.heads, flaw))
     }
 
+    /// How many of the bytes last seen begin a field more than a head may have: hyper, which counts too and would answer
+    /// without a body, never sees them.
+    pub(crate) fn surplus(&self) -> Option<usize> {
+        self.surplus
+    }
+
     /// Reads what has arrived.
     pub(crate) fn advance(&mut self, mut bytes: &[u8]) -> Result<(), Poisoned> {
         while !bytes.is_empty() {
@@ -96,10 +108,20 @@ impl Guard {
                     self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData(left) };
                     rest
                 }
+                State::Headers if self.is_one_field_more(bytes) => {
+                    self.fail(Flaw::HeadTooLarge);
+                    self.surplus = Some(bytes.len());
+                    return Ok(());
+                }
                 _ => self.line_of(bytes)?,
             };
         }
         Ok(())
+    }
+
+    /// Whether a header line begins here although the head has all that it may have.
+    fn is_one_field_more(&self, bytes: &[u8]) -> bool {
+        self.fields == self.max_fields && self.held.is_empty() && !bytes.starts_with(b"\r")
     }
 
     /// Takes one line, or holds what there is of it; what follows it is given back.
@@ -172,7 +194,10 @@ impl Guard {
             (State::Start(skipped), Ok([])) => self.empty_line(skipped),
             (State::Start(_), Ok(text)) => self.request_line(text),
             (_, Ok([])) => self.end_of_head(),
-            (_, Ok(text)) => self.framing.header(text),
+            (_, Ok(text)) => {
+                self.fields += 1;
+                self.framing.header(text)
+            }
         };
         if let Err(flaw) = outcome {
             self.fail(flaw);
@@ -227,6 +252,7 @@ impl Guard {
         };
         self.heads += 1;
         self.head_bytes = 0;
+        self.fields = 0;
         Ok(())
     }
 

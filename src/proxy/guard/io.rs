@@ -24,6 +24,8 @@ pub(crate) struct Guarded<S> {
     /// Bytes that were read before it was known which guard they need.
     opening: Opening,
     guard: Guard,
+    /// The head was cut short, and this is left of the end that it was given instead.
+    ending: Option<&'static [u8]>,
     pulse: Arc<Pulse>,
     /// Dropped with the connection, wherever it ends: a tunnel outlives its task.
     _alive: oneshot::Sender<()>,
@@ -38,7 +40,7 @@ impl<S> Guarded<S> {
         pulse: Arc<Pulse>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (alive, gone) = oneshot::channel();
-        (Self { io, opening, guard, pulse, _alive: alive }, gone)
+        (Self { io, opening, guard, ending: None, pulse, _alive: alive }, gone)
     }
 
     /// The connection itself, no longer guarded.
@@ -66,6 +68,20 @@ impl<S> Guarded<S> {
         outcome.map_err(|poisoned| io::Error::new(io::ErrorKind::InvalidData, poisoned))
     }
 
+    /// Ends a head that was cut short. Nothing comes after it: the answer closes the connection.
+    fn end(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = self.ending.unwrap_or_default();
+        let Some((now, later)) = left.split_at_checked(left.len().min(buf.remaining())) else {
+            return Poll::Pending;
+        };
+        if now.is_empty() {
+            return Poll::Pending;
+        }
+        buf.put_slice(now);
+        self.ending = Some(later);
+        Poll::Ready(Ok(()))
+    }
+
     fn wrote<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.pulse.writing(outcome.is_pending());
         outcome
@@ -78,11 +94,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.ending.is_some() {
+            return self.end(buf);
+        }
         let before = buf.filled().len();
         if !self.opening.replay(buf) {
             ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         }
-        Poll::Ready(self.see(buf.filled().get(before..).unwrap_or_default()))
+        self.see(buf.filled().get(before..).unwrap_or_default())?;
+        let Guard::Http1(guard) = &self.guard else { return Poll::Ready(Ok(())) };
+        let Some(surplus) = guard.surplus() else { return Poll::Ready(Ok(())) };
+        buf.set_filled(buf.filled().len().saturating_sub(surplus));
+        self.ending = Some(b"\r\n");
+        self.end(buf)
     }
 }
 

@@ -16,7 +16,7 @@ fn parts(method: &str, target: &str, version: Version, headers: &[(&str, &str)])
 
 fn code(method: &str, target: &str, version: Version, headers: &[(&str, &str)]) -> &'static str {
     let parts = parts(method, target, version, headers);
-    Head::screen(&parts, false, 20).err().map_or("", |refusal| refusal.code())
+    Head::screen(&parts, false, 20, 4).err().map_or("", |refusal| refusal.code())
 }
 
 fn http1(headers: &[(&str, &str)]) -> &'static str {
@@ -31,7 +31,7 @@ fn http2(target: &str, headers: &[(&str, &str)]) -> &'static str {
 fn a_plain_head_passes_as_it_is() {
     let parts =
         parts("POST", "/a?b", Version::HTTP_11, &[("host", "gw.test:80"), ("content-length", "3")]);
-    let head = Head::screen(&parts, false, 20).unwrap();
+    let head = Head::screen(&parts, false, 20, 4).unwrap();
     let expected = Head {
         verb: Verb::Forward(Method::Post),
         target: "/a?b",
@@ -104,6 +104,15 @@ fn a_target_may_have_its_limit_and_no_more() {
     for (length, expected) in [(19, ""), (20, ""), (21, "target_too_long")] {
         let target = format!("/{}", "a".repeat(length - 1));
         assert_eq!(code("GET", &target, Version::HTTP_11, GOOD), expected, "{length}");
+    }
+}
+
+#[test]
+fn a_head_may_have_its_number_of_fields_and_no_more() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let fields = [GOOD[0], ("x-a", "1"), ("x-a", "2"), ("x-a", "3"), ("x-b", "4")];
+        let code = |count: usize| code("GET", "/a", version, &fields[..count]);
+        assert_eq!([code(3), code(4), code(5)], ["", "", "headers_too_large"], "{version:?}");
     }
 }
 
@@ -208,6 +217,6 @@ fn a_websocket_is_seen_whatever_stands_beside_it() {
         [("websocket", true), ("h2c, WebSocket", true), ("h2c", false), ("websocket/13x", false)]
     {
         let parts = parts("GET", "/a", Version::HTTP_11, &[GOOD[0], ("upgrade", value)]);
-        assert_eq!(Head::screen(&parts, false, 20).unwrap().websocket, seen, "{value}");
+        assert_eq!(Head::screen(&parts, false, 20, 4).unwrap().websocket, seen, "{value}");
     }
 }

@@ -6,9 +6,10 @@ use super::*;
 
 const MAX_TARGET: usize = 100;
 const MAX_HEAD: usize = 1000;
+const MAX_FIELDS: usize = 20;
 
 fn read(stream: &[u8]) -> (Guard, Result<(), Poisoned>) {
-    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD);
+    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD, MAX_FIELDS);
     let outcome = guard.advance(stream);
     (guard, outcome)
 }
@@ -137,7 +138,7 @@ fn chunks_that_are_not_strict_poison_the_connection() {
 
 #[test]
 fn a_head_is_under_way_from_its_first_byte_to_its_last() {
-    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD);
+    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD, MAX_FIELDS);
     let request = head("POST / HTTP/1.1", "Content-Length: 3\r\n");
     assert!(!guard.is_within_head());
     for byte in &request[..request.len() - 1] {
@@ -208,7 +209,7 @@ fn httparsed(stream: &[u8]) -> Option<(usize, Option<String>, bool)> {
 
 /// The end and framing of the first head, if the guard has nothing against it.
 fn guarded(stream: &[u8]) -> Option<(usize, Framing)> {
-    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD);
+    let mut guard = Guard::new(MAX_TARGET, MAX_HEAD, MAX_FIELDS);
     for (index, byte) in stream.iter().enumerate() {
         guard.advance(&[*byte]).ok()?;
         if guard.heads == 1 {
@@ -246,7 +247,7 @@ proptest! {
         cuts in prop::collection::vec(1_usize..9, 1..20),
     ) {
         let (whole, whole_outcome) = read(&stream);
-        let mut cut = Guard::new(MAX_TARGET, MAX_HEAD);
+        let mut cut = Guard::new(MAX_TARGET, MAX_HEAD, MAX_FIELDS);
         let mut outcome = Ok(());
         let mut rest = stream.as_slice();
         for size in cuts.iter().cycle() {
@@ -266,4 +267,18 @@ proptest! {
     fn no_bytes_make_it_panic(stream in prop::collection::vec(any::<u8>(), 0..300)) {
         let _outcome = read(&stream);
     }
+}
+
+#[test]
+fn a_field_more_than_allowed_is_surplus_from_its_first_byte_on() {
+    let start = format!("GET / HTTP/1.1\r\n{}", "X-A: v\r\n".repeat(MAX_FIELDS));
+    let (mut guard, outcome) = read(start.as_bytes());
+    assert_eq!((outcome, guard.flaw(), guard.surplus()), (Ok(()), None, None));
+    guard.advance(b"X").unwrap();
+    assert_eq!((guard.flaw(), guard.surplus()), (Some((0, Flaw::HeadTooLarge)), Some(1)));
+    let whole = format!("{start}X-B: v\r\n\r\n");
+    assert_eq!(read(whole.as_bytes()).0.surplus(), Some(10));
+    let two = format!("{start}\r\n{start}\r\n");
+    let (guard, _) = read(two.as_bytes());
+    assert_eq!((guard.flaw(), guard.heads), (None, 2));
 }
