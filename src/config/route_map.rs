@@ -12,6 +12,7 @@ use crate::config::shape::{Field, Record, Shape};
 use crate::config::yaml::Node;
 use crate::model::catalogue::BUILT_IN;
 use crate::model::{ApiId, Catalogue, Place};
+use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::{Conflict, Policy, RouteTable, Rule};
 
 pub(super) static ROUTE_MAP: Record = Record {
@@ -190,7 +191,10 @@ pub(super) fn compile(
     let places: Vec<(Place, String)> =
         rules.iter().map(|rule| (rule.place.clone(), rule.pattern.text.to_string())).collect();
     match RouteTable::build(rules) {
-        Ok(table) => Some(Policy { catalogue, table }),
+        Ok(table) => {
+            refuse_unreachable(reader, &table);
+            Some(Policy { catalogue, table })
+        }
         Err(conflicts) => {
             for Conflict { first, second } in conflicts {
                 let (Some((one, _)), Some((two, pattern))) =
@@ -212,6 +216,38 @@ pub(super) fn compile(
             None
         }
     }
+}
+
+/// A rule that the others leave no path looks as if it decided something. Each is a fault that names the others.
+fn refuse_unreachable(reader: &mut Reader<'_>, table: &RouteTable) {
+    const FEW: usize = 4;
+    for rule in table.unreachable().into_iter().filter_map(|index| table.rules().get(index)) {
+        let takers = table.rules().iter().filter(|other| takes_from(&rule.pattern, &other.pattern));
+        let takers: Vec<String> =
+            takers.map(|other| format!("`{}` at {}", other.pattern, other.place)).collect();
+        let by = match takers.split_last() {
+            Some((last, before)) if (1..FEW).contains(&before.len()) => {
+                format!("{} and {last} take", before.join(", "))
+            }
+            _ => "more specific routes take".to_owned(),
+        };
+        let message = format!("`{}` is never reached: {by} every path of it", rule.pattern);
+        reader.fault(Fault::new(rule.place.clone(), message).hint("remove this route"));
+    }
+}
+
+/// Whether a pattern can be among those that leave another, which ends in `**`, no path.
+fn takes_from(rest: &Pattern, other: &Pattern) -> bool {
+    let is_open = |segment: &Segment| match segment {
+        Segment::Any => true,
+        Segment::Literal(text) => text.is_empty(),
+        Segment::Int | Segment::Uuid => false,
+    };
+    (other.rest, &other.segments) != (rest.rest, &rest.segments)
+        && other
+            .segments
+            .strip_prefix(&*rest.segments)
+            .is_some_and(|further| further.iter().all(is_open))
 }
 
 fn rank(reader: &Reader<'_>, place: &Place) -> usize {

@@ -185,6 +185,30 @@ fn two_routes_for_the_same_requests_are_both_named() {
 }
 
 #[test]
+fn a_route_that_others_leave_no_path_is_refused() {
+    let faults = |slash: &str, routes: &[&str]| {
+        let routes =
+            routes.iter().map(|path| format!("  - {{ path: \"{path}\", public: true }}\n"));
+        let text =
+            format!("version: 1\ntrailing_slash: {slash}\nroutes:\n{}", routes.collect::<String>());
+        given(MAIN).file("p/routes.yaml", text)
+    };
+    assert_eq!(
+        faults("optional", &["/v1/x", "/v1/x/**", "/v1/x/{a}/**"]).faults(),
+        [
+            "p/routes.yaml:5:5: `/v1/x/**` is never reached: `/v1/x` at p/routes.yaml:4:5 and `/v1/x/{a}/**` at \
+             p/routes.yaml:6:5 take every path of it — remove this route"
+        ]
+    );
+    assert!(faults("strict", &["/v1/x", "/v1/x/**", "/v1/x/{a}/**"]).load().is_ok());
+    assert!(faults("optional", &["/v1/x", "/v1/x/**", "/v1/x/{a:int}/**"]).load().is_ok());
+    let found =
+        faults("strict", &["/v1/**", "/v1", "/v1/", "/v1/{a}", "/v1/{a}/", "/v1/{a}/{b}/**"]);
+    let found = found.faults();
+    assert!(found.len() == 1 && found[0].contains("more specific routes take"), "{found:?}");
+}
+
+#[test]
 fn conditions_look_at_one_thing_and_ask_for_something() {
     let check_when = |when: &str, fault: &str| {
         check(&format!("{{ path: /v1/a, category: patient, when: [{when}] }}"), &[fault])
