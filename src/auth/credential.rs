@@ -26,9 +26,6 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Names of query parameters that are known to carry keys, besides the configured headers.
-const KEY_PARAMETERS: [&str; 3] = ["api_key", "apikey", "access_token"];
-
 impl<'r> Presented<'r> {
     /// Refuses with [`Refusal::CredentialsInQuery`] and [`Refusal::DuplicateCredentials`], for public routes too.
     pub fn read(
@@ -72,7 +69,7 @@ fn carries_our_key(value: &HeaderValue) -> bool {
 fn has_credentials(query: &str, scheme: &Credentials) -> bool {
     let headers = [scheme.subscriber_header.as_str(), scheme.vendor_header.as_str()];
     query::pairs(query).any(|(name, value)| {
-        query::is_one_of(&name, &KEY_PARAMETERS)
+        query::is_one_of(&name, &query::KEY_PARAMETERS)
             || query::is_one_of(&name, &headers)
             || key::is_in(&name)
             || key::is_in(&value)

@@ -10,6 +10,7 @@ use crate::cli::output::Answer;
 use crate::cli::words::count;
 use crate::cli::{ConfigArg, Format};
 use crate::config::{Config, Fault};
+use crate::model::UpstreamId;
 use crate::policy::half_denied::half_denied;
 use crate::telemetry::paint::Paint;
 
@@ -124,6 +125,11 @@ fn notes(config: &Config) -> Vec<String> {
                 upstream.name,
                 endpoint.authority()
             ));
+        }
+    }
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if !config.apis.iter().any(|api| api.upstream == UpstreamId(index)) {
+            notes.push(format!("no API names the upstream `{}`", upstream.name));
         }
     }
     if config.policy.table.rules().is_empty() {

@@ -99,7 +99,7 @@ pub(super) fn load(
     let errors = errors(&mut reader, root);
     let credentials = credentials::read(&mut reader, part("credentials", &CREDENTIALS));
     let proxy = proxy::read(part("proxy", &PROXY));
-    let (catalogue, rules) = route_map::read(&mut reader, &mounted);
+    let (catalogue, rules) = route_map::read(&mut reader, &mounted, &credentials);
     let static_keys =
         static_keys::read(&mut reader, root.items("static_keys"), &mounted, &catalogue);
     let policy = route_map::compile(&mut reader, catalogue, rules);

@@ -1,5 +1,6 @@
 //! One `- path:` entry of a route map: what it means, and the rules it must keep.
 
+use crate::config::Credentials;
 use crate::config::fault::Fault;
 use crate::config::format;
 use crate::config::read::{Reader, View};
@@ -9,7 +10,7 @@ use crate::config::value::{self, Wrong};
 use crate::config::yaml::{Key, Kind, Node};
 use crate::model::{Access, ApiId, Catalogue, Method, MethodSet, Need, ScopeId};
 use crate::policy::pattern::Pattern;
-use crate::policy::{Condition, Effect, Rule, Subject};
+use crate::policy::{Condition, Effect, Rule, Subject, query};
 
 /// What the gateway says of itself; no request for it comes to a route.
 const GATEWAYS_OWN: &str = "/.well-known/postern";
@@ -142,6 +143,7 @@ pub(super) struct Context<'c> {
     pub mount: &'c str,
     pub slash_optional: bool,
     pub catalogue: &'c Catalogue,
+    pub credentials: &'c Credentials,
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) -> Option<Rule> {
@@ -164,14 +166,16 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) 
             "add GET to `methods`",
         );
     }
-    if websocket && view.flag("deny") {
-        note(
-            reader,
-            view,
-            "websocket",
-            "a denied route upgrades nothing",
-            "leave one of the two out",
-        );
+    if view.flag("deny") {
+        let one = "leave one of the two out";
+        if websocket {
+            note(reader, view, "websocket", "a denied route upgrades nothing", one);
+        }
+        note(reader, view, "max_body", "a denied route takes no body", one);
+    }
+    if let Some(Effect::Guarded { needs, when }) = &effect {
+        refuse_idle_requires(reader, view, &methods, takes, context);
+        refuse_idle_conditions(reader, view, needs, when, takes);
     }
     Some(Rule {
         pattern: pattern?,
@@ -305,7 +309,7 @@ fn effect(
 ) -> Option<Effect> {
     let category = view.get("category").and_then(|node| scope(reader, node, context.catalogue));
     let requires = needs(reader, view, context.catalogue);
-    let when = conditions(reader, view, context.catalogue);
+    let when = conditions(reader, view, context);
     let (public, deny) = (view.flag("public"), view.flag("deny"));
     let guarded = view.get("category").is_some() || view.get("requires").is_some();
     refuse_contradictions(reader, node, view, methods);
@@ -384,6 +388,63 @@ fn refuse_contradictions(reader: &mut Reader<'_>, node: &Node, view: View<'_>, m
     }
 }
 
+/// Refuses a `requires` that asks for nothing beside the `category`: its one effect would be to take methods away.
+fn refuse_idle_requires(
+    reader: &mut Reader<'_>,
+    view: View<'_>,
+    methods: &Methods,
+    takes: MethodSet,
+    context: &Context<'_>,
+) {
+    let category = view.text("category").and_then(|text| context.catalogue.id(text));
+    let entries = view.get("requires").map(Node::entries).unwrap_or_default();
+    let adds = |(name, node): &(Key, Node)| {
+        let access = node.scalar().and_then(|scalar| Access::from_need(&scalar.text));
+        let is_needed = |access| {
+            takes.iter().all(|method| methods.need(method).union(access) == methods.need(method))
+        };
+        context.catalogue.id(&name.text) != category || !access.is_some_and(is_needed)
+    };
+    for (name, _) in entries.iter().filter(|entry| category.is_some() && !adds(entry)) {
+        let message = format!("`{}` is needed already, by `category`", name.text.escape_debug());
+        let hint = "leave it out; say with `methods` which methods the route takes";
+        reader.fault(Fault::new(name.place.clone(), message).hint(hint));
+    }
+}
+
+/// Refuses conditions that ask for nothing new, or that no request can meet.
+fn refuse_idle_conditions(
+    reader: &mut Reader<'_>,
+    view: View<'_>,
+    needs: &[Box<[Need]>; 6],
+    when: &[Condition],
+    takes: MethodSet,
+) {
+    let nodes = view.items("when");
+    // A faulty condition is not among them, and then they cannot be told apart.
+    if nodes.len() != when.len() {
+        return;
+    }
+    for (index, (node, condition)) in nodes.iter().zip(when).enumerate() {
+        let is_needed = |method: Method, need: &Need| {
+            let of_method = needs.get(method.index()).into_iter().flatten();
+            of_method.clone().any(|known| {
+                known.scope == need.scope && known.access.union(need.access) == known.access
+            })
+        };
+        let idle = takes
+            .iter()
+            .all(|method| condition.requires.iter().all(|need| is_needed(method, need)));
+        let fault = |message: &str| Fault::new(node.place.clone(), message);
+        if when.iter().take(index).any(|before| before == condition) {
+            reader.fault(fault("this condition is here already").hint("remove one of the two"));
+        } else if idle && !condition.requires.is_empty() {
+            let message = "this condition has no effect: the route needs that anyway";
+            reader.fault(fault(message).hint("remove it, or ask for more"));
+        }
+    }
+}
+
 fn scope(reader: &mut Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<ScopeId> {
     let text = node.scalar().map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())?;
     let id = catalogue.id(text);
@@ -409,14 +470,34 @@ fn needs(reader: &mut Reader<'_>, view: View<'_>, catalogue: &Catalogue) -> Vec<
     needs
 }
 
-fn conditions(reader: &mut Reader<'_>, view: View<'_>, catalogue: &Catalogue) -> Vec<Condition> {
-    view.items("when").iter().filter_map(|node| condition(reader, node, catalogue)).collect()
+fn conditions(reader: &mut Reader<'_>, view: View<'_>, context: &Context<'_>) -> Vec<Condition> {
+    view.items("when").iter().filter_map(|node| condition(reader, node, context)).collect()
 }
 
-fn condition(reader: &mut Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<Condition> {
+/// Refuses a condition on what makes the gateway refuse the request before any route is looked at.
+fn refuse_unmet(reader: &mut Reader<'_>, view: View<'_>, credentials: &Credentials) {
+    const REMEDY: &str = "remove this condition";
+    let overrides = "requests with it are always refused: it changes the method for some upstreams";
+    for field in ["query", "header"] {
+        if view.text(field).is_some_and(query::has_method_override) {
+            note(reader, view, field, overrides, REMEDY);
+        }
+    }
+    let headers = [credentials.subscriber_header.as_str(), credentials.vendor_header.as_str()];
+    let is_key = |name: &str| {
+        query::is_one_of(name, &query::KEY_PARAMETERS) || query::is_one_of(name, &headers)
+    };
+    if view.text("query").is_some_and(is_key) {
+        let message = "requests with it are always refused: no key may stand in a query";
+        note(reader, view, "query", message, REMEDY);
+    }
+}
+
+fn condition(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) -> Option<Condition> {
     let Kind::Mapping(_) = node.kind else { return None };
     let view = View::of(Some(node), &WHEN);
-    let requires = needs(reader, view, catalogue).into();
+    let requires = needs(reader, view, context.catalogue).into();
+    refuse_unmet(reader, view, context.credentials);
     let subject = match (view.text("query"), view.text("header")) {
         (Some(name), None) => Subject::Query(name.into()),
         (None, Some(name)) => Subject::Header(format::header_name(name).ok()?),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use crate::config::Credentials;
 use crate::config::api::Mounted;
 use crate::config::fault::Fault;
 use crate::config::format;
@@ -57,7 +58,11 @@ static CATEGORY: Record = Record {
 };
 
 /// Reads the route maps of all APIs: first what they define, then what they rule.
-pub(super) fn read(reader: &mut Reader<'_>, apis: &[Mounted<'_>]) -> (Catalogue, Vec<Rule>) {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    apis: &[Mounted<'_>],
+    credentials: &Credentials,
+) -> (Catalogue, Vec<Rule>) {
     let mut trees = trees(reader, apis);
     let mut categories = Categories::default();
     for (_, tree) in &trees {
@@ -79,6 +84,7 @@ pub(super) fn read(reader: &mut Reader<'_>, apis: &[Mounted<'_>]) -> (Catalogue,
                 mount: &mounted.api.mount,
                 slash_optional: view.text("trailing_slash") == Some("optional"),
                 catalogue: &catalogue,
+                credentials,
             };
             rules.extend(
                 view.items("routes").iter().filter_map(|node| route::read(reader, node, &context)),

@@ -31,6 +31,9 @@ pub fn has_method_override(query: &str) -> bool {
     names(query).any(|name| is_one_of(&name, &[FORM_FIELD]) || is_one_of(&name, &METHOD_OVERRIDES))
 }
 
+/// Names of query parameters that are known to carry keys.
+pub const KEY_PARAMETERS: [&str; 3] = ["api_key", "apikey", "access_token"];
+
 /// Whether the query has the parameter at all.
 pub fn has(query: &str, name: &str) -> bool {
     names(query).any(|found| is_one_of(&found, &[name]))

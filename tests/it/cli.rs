@@ -113,6 +113,11 @@ fn check_notes_what_is_seldom_meant() {
     assert_eq!(said.code, 0, "{}", said.out);
     let notes = said.json()["notes"].to_string();
     assert!(notes.contains("0.0.0.0:0 without TLS"), "{notes}");
+    let spare = CONFIG.replace("upstreams: {", "upstreams: { spare: { url: http://127.0.0.1:9 },");
+    desk.write("postern.yaml", spare.as_bytes());
+    let notes =
+        desk.run(&["check", "--config", "postern.yaml", "--json"]).json()["notes"].to_string();
+    assert!(notes.contains("no API names the upstream `spare`"), "{notes}");
 }
 
 #[test]

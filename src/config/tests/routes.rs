@@ -226,6 +226,49 @@ fn conditions_look_at_one_thing_and_ask_for_something() {
 }
 
 #[test]
+fn what_has_no_effect_is_refused() {
+    check("{ path: /v1/a, deny: true, max_body: 1MiB }", &["a denied route takes no body"]);
+    check("{ path: /v1/a, deny: true, websocket: true }", &["a denied route upgrades nothing"]);
+    check(
+        "{ path: /v1/a, category: patient, requires: { patient: read } }",
+        &["3:51: `patient` is needed already, by `category`"],
+    );
+    check(
+        "{ path: /v1/a, category: patient, methods: [POST], requires: { patient: write } }",
+        &["is needed already"],
+    );
+    for fine in [
+        "category: patient, requires: { patient: write }",
+        "category: patient, methods: [GET, POST], requires: { patient: read }",
+        "category: patient, requires: { clinical: read }",
+    ] {
+        assert!(map(&format!("{{ path: /v1/a, {fine} }}")).load().is_ok(), "{fine}");
+    }
+    let when =
+        |category: &str, when: &str| format!("{{ path: /v1/a, {category}, when: [{when}] }}");
+    let files = "{ query: a, requires: { files: read } }";
+    check(
+        &when("category: patient", &format!("{files}, {files}")),
+        &["this condition is here already"],
+    );
+    check(&when("category: files, methods: [GET]", files), &["the route needs that anyway"]);
+    check(
+        &when("category: patient, requires: { files: read }", files),
+        &["the route needs that anyway"],
+    );
+    assert!(map(&when("category: files", files)).load().is_ok());
+    for (subject, fault) in [
+        ("query: _method", "changes the method"),
+        ("header: X-HTTP-Method-Override", "changes the method"),
+        ("query: api_key", "no key may stand in a query"),
+        ("query: X-Subscriber-Key", "no key may stand in a query"),
+    ] {
+        let condition = format!("{{ {subject}, requires: {{ files: read }} }}");
+        check(&when("category: patient", &condition), &[fault]);
+    }
+}
+
+#[test]
 fn what_comes_later_in_a_route_is_refused_once() {
     check("{ path: /v1/a, category: files, cost: 5 }", &["`routes.cost` is not available yet"]);
     check(
