@@ -66,7 +66,7 @@ pub(super) static ROUTE: Record = Record {
     ],
 };
 
-static WHEN: Record = Record {
+pub(super) static WHEN: Record = Record {
     name: "a condition",
     fields: &[
         Field::new("query", Shape::Format(&PARAMETER), "The name of a query parameter."),
@@ -97,7 +97,7 @@ static PATH: Format = Format {
             Err(Wrong::default().hint(format!("did you mean /{text}?")))
         }
     },
-    pattern: Some("^/"),
+    pattern: Some(r"^(/([^/*{}?#]+|\{[A-Za-z0-9_-]+(:(int|uuid))?\}))*(/|/\*\*)?$"),
 };
 
 static PARAMETER: Format = Format {
@@ -115,7 +115,7 @@ static VALUE: Format = Format {
         }
         if text.is_empty() || text.trim() != text { Err(Wrong::default()) } else { Ok(()) }
     },
-    pattern: None,
+    pattern: Some("^[^,]+$"),
 };
 
 static METHOD: Format = Format {

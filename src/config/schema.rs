@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::root::ROOT;
+use crate::config::route::{ROUTE, WHEN};
 use crate::config::route_map::ROUTE_MAP;
 use crate::config::shape::{Field, Format, Record, Shape, Standing};
 
@@ -36,8 +37,7 @@ fn whole(title: &str, root: &'static Record) -> Value {
 
 /// Fields that are not available yet are left out, and so are refused as unknown ones are.
 fn record(record: &'static Record) -> Map<String, Value> {
-    let available =
-        || record.fields.iter().filter(|field| !matches!(field.standing, Standing::Later(_)));
+    let available = || record.fields.iter().filter(|field| field.is_available());
     let properties: Map<String, Value> =
         available().map(|field| (field.name.to_owned(), property(field))).collect();
     let required: Vec<&str> = available()
@@ -51,7 +51,33 @@ fn record(record: &'static Record) -> Map<String, Value> {
         schema.insert("required".to_owned(), json!(required));
     }
     schema.insert("properties".to_owned(), Value::Object(properties));
+    schema.extend(together(record));
     schema
+}
+
+/// What the fields of a record say of each other, as far as a schema can say it.
+fn together(record: &'static Record) -> Map<String, Value> {
+    let has = |field: &str| json!({ "required": [field] });
+    let is =
+        |field: &str| json!({ "required": [field], "properties": { field: { "const": true } } });
+    let excludes = |field: &str, others: Vec<Value>| json!({ "if": is(field), "then": { "not": { "anyOf": others } } });
+    let schema = if std::ptr::eq(record, &raw const ROUTE) {
+        json!({
+            "anyOf": [has("category"), has("requires"), is("public"), is("deny")],
+            "allOf": [
+                excludes("public", vec![has("category"), has("requires"), has("when"), is("deny")]),
+                excludes("deny", ["category", "requires", "when", "max_body"].map(has).into_iter().chain([is("websocket")]).collect()),
+            ],
+        })
+    } else if std::ptr::eq(record, &raw const WHEN) {
+        json!({ "oneOf": [has("query"), has("header")] })
+    } else {
+        return Map::new();
+    };
+    match schema {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    }
 }
 
 fn property(field: &'static Field) -> Value {
@@ -92,7 +118,10 @@ fn shape(of: &'static Shape) -> Value {
         Shape::Map(name, value) => map(name, value, 0),
         Shape::FilledMap(name, value) => map(name, value, 1),
         Shape::List { of, may_be_empty } => {
-            json!({ "type": "array", "items": shape(of), "minItems": u8::from(!may_be_empty) })
+            // Of what a request is held against, a word said twice is a mistake, and its reader refuses it.
+            let distinct = matches!(of, Shape::Format(_) | Shape::Choice { .. }) && !may_be_empty;
+            let least = u8::from(!may_be_empty);
+            json!({ "type": "array", "items": shape(of), "minItems": least, "uniqueItems": distinct })
         }
         Shape::ByKind { scalar, list, mapping } => {
             either([scalar, list, mapping].into_iter().flatten().map(|of| shape(of)).collect())
@@ -197,6 +226,41 @@ mod tests {
             "{ version: 1, routes: [{ path: /v1/x, cost: 5 }] }",
         ] {
             assert!(!map.is_valid(&yaml(broken)), "{broken}");
+        }
+        let route = |fields: &str| yaml(&format!("{{ version: 1, routes: [{{ {fields} }}] }}"));
+        for broken in [
+            "path: /v1/x",
+            "path: /v1/x, public: false",
+            "path: /v1/x, public: true, category: patient",
+            "path: /v1/x, public: true, deny: true",
+            "path: /v1/x, deny: true, requires: { patient: read }",
+            "path: /v1/x, deny: true, max_body: 1MiB",
+            "path: /v1/x, deny: true, websocket: true",
+            "path: /v1/x, category: patient, methods: [GET, GET]",
+            "path: /v1/**/x, category: patient",
+            "path: /v1//x, category: patient",
+            "path: '/v1/{a:float}', category: patient",
+            "path: /v1/x, category: patient, when: [{ requires: { files: read } }]",
+            "path: /v1/x, category: patient, when: [{ query: a, header: b, requires: { files: read } }]",
+            "path: /v1/x, category: patient, when: [{ query: a, contains: 'b,c', requires: { files: read } }]",
+        ] {
+            assert!(!map.is_valid(&route(broken)), "{broken}");
+        }
+        for good in [
+            "path: /, public: true",
+            "path: /**, public: true",
+            "path: /v1/x/, public: true, deny: false, max_body: 1MiB",
+            "path: '/v1/{a:uuid}/$export/**', deny: true, methods: [GET, HEAD]",
+            "path: '/v1/a%20b', requires: { patient: read }",
+            "path: '${env:PREFIX}/x', category: '${env:CATEGORY}'",
+        ] {
+            assert!(map.is_valid(&route(good)), "{good}");
+        }
+        for section in ["keys", "limits", "log"] {
+            assert!(
+                !configuration.is_valid(&yaml(&format!("{good}\n{section}: {{}}\n"))),
+                "{section}"
+            );
         }
     }
 

@@ -102,6 +102,12 @@ impl Field {
         Self { standing: Standing::Required, ..self }
     }
 
+    /// Whether it can be written in this version, which what has no part that can be written cannot either.
+    pub(super) fn is_available(&self) -> bool {
+        !matches!(self.standing, Standing::Later(_))
+            && !matches!(self.shape, Shape::Record(record) if record.is_all_later())
+    }
+
     #[must_use]
     pub(super) const fn default(self, text: &'static str) -> Self {
         Self { default: Some(text), ..self }
@@ -197,9 +203,7 @@ impl Record {
             let message = format!("{} has no `{}`", self.name, field.name);
             faults.push(Fault::new(place.clone(), message).hint(field.doc));
         }
-        let all_later =
-            self.fields.iter().all(|field| matches!(field.standing, Standing::Later(_)));
-        if all_later && entries.is_empty() {
+        if self.is_all_later() && entries.is_empty() {
             faults.push(
                 Fault::new(node.place.clone(), format!("`{trail}` is not available yet"))
                     .hint("leave it out"),
@@ -207,9 +211,12 @@ impl Record {
         }
     }
 
+    fn is_all_later(&self) -> bool {
+        self.fields.iter().all(|field| matches!(field.standing, Standing::Later(_)))
+    }
+
     fn known(&self) -> String {
-        let ready =
-            self.fields.iter().filter(|field| !matches!(field.standing, Standing::Later(_)));
+        let ready = self.fields.iter().filter(|field| field.is_available());
         let names: Vec<&str> = ready.map(|field| field.name).collect();
         if names.is_empty() {
             "leave it out".to_owned()

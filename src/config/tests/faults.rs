@@ -69,6 +69,14 @@ fn what_is_missing_is_said_at_the_line_of_its_parent() {
 }
 
 #[test]
+fn only_what_can_be_written_is_said_to_be_known() {
+    check_added(
+        "bogus: 1",
+        &["known are listen, upstreams, apis, errors, credentials, proxy, static_keys"],
+    );
+}
+
+#[test]
 fn listeners_are_addresses_of_their_own() {
     check(
         "127.0.0.1:0",
