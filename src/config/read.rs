@@ -4,6 +4,7 @@
 //! finds what can be found field by field; a [`View`] then hands out values, and a value that was found faulty is read as
 //! its default, because the faults already say that no configuration comes of this.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +28,21 @@ pub(super) struct Reader<'s> {
     files: Vec<PathBuf>,
     /// What variables and files said: no fault repeats it.
     secrets: Vec<Zeroizing<String>>,
+    /// Words that the configuration or its tables say openly: where one is also such a value, it is no secret.
+    known: HashSet<String>,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(main: &Path, sources: &'s dyn Sources) -> Self {
         let base = main.parent().map(Path::to_owned).unwrap_or_default();
-        Self { sources, base, faults: Vec::new(), files: Vec::new(), secrets: Vec::new() }
+        Self {
+            sources,
+            base,
+            faults: Vec::new(),
+            files: Vec::new(),
+            secrets: Vec::new(),
+            known: HashSet::new(),
+        }
     }
 
     pub(super) fn fault(&mut self, fault: Fault) {
@@ -104,8 +114,13 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// Notes words that faults may say although a variable or a file says the same.
+    pub(super) fn know<'w>(&mut self, words: impl IntoIterator<Item = &'w str>) {
+        self.known.extend(words.into_iter().map(str::to_owned));
+    }
+
     fn redact(&self, fault: &mut Fault) {
-        for secret in &self.secrets {
+        for secret in self.secrets.iter().filter(|secret| !self.known.contains(secret.as_str())) {
             for text in std::iter::once(&mut fault.message).chain(fault.hint.as_mut()) {
                 if text.contains(secret.as_str()) {
                     *text = text.replace(secret.as_str(), "…");

@@ -11,6 +11,7 @@ use crate::config::later;
 use crate::config::listen::LISTEN;
 use crate::config::proxy::PROXY;
 use crate::config::read::{Reader, View};
+use crate::config::route_map::ROUTE_MAP;
 use crate::config::shape::{Field, Record, Shape, nearest};
 use crate::config::static_keys::STATIC_KEY;
 use crate::config::upstream::UPSTREAM;
@@ -100,6 +101,10 @@ pub(super) fn load(
     let credentials = credentials::read(&mut reader, part("credentials", &CREDENTIALS));
     let proxy = proxy::read(part("proxy", &PROXY));
     let (catalogue, rules) = route_map::read(&mut reader, &mounted, &credentials);
+    let names = ["upstreams", "apis"].iter().filter_map(|field| root.get(field));
+    reader.know(names.flat_map(Node::entries).map(|(name, _)| name.text.as_str()));
+    reader.know(catalogue.names());
+    reader.know(ROOT.names().into_iter().chain(ROUTE_MAP.names()));
     let static_keys =
         static_keys::read(&mut reader, root.items("static_keys"), &mounted, &catalogue);
     let policy = route_map::compile(&mut reader, catalogue, rules);

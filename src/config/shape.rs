@@ -211,6 +211,12 @@ impl Record {
         }
     }
 
+    /// The names of its fields and of all within them.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let within = |field: &'static Field| field.shape.names().into_iter().chain([field.name]);
+        self.fields.iter().flat_map(within).collect()
+    }
+
     fn is_all_later(&self) -> bool {
         self.fields.iter().all(|field| matches!(field.standing, Standing::Later(_)))
     }
@@ -263,6 +269,20 @@ impl Shape {
                 faults.extend(self.check_scalar(node, scalar, trail));
             }
             _ => faults.push(expected(&self.expected(), node, trail)),
+        }
+    }
+
+    /// The words that are its values, and the names of fields within it.
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::Record(record) => record.names(),
+            Self::Map(_, of) | Self::List { of, .. } => of.names(),
+            Self::WordOr(words, of) => [words, of.names().as_slice()].concat(),
+            Self::Choice { ready, later } => [*ready, *later].concat(),
+            Self::ByKind { scalar, list, mapping } => {
+                [scalar, list, mapping].into_iter().flatten().flat_map(|of| of.names()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

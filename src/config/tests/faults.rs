@@ -291,6 +291,17 @@ fn secrets_are_put_in_and_never_said() {
 }
 
 #[test]
+fn a_word_that_everybody_knows_is_said_though_a_variable_holds_it() {
+    let main = MAIN.replace("9000", "9000\n    headers: { X-A: \"${env:SET}\" }");
+    let faults = |value: &str, category: &str| {
+        let routes = ROUTES.replace("category: patient", &format!("category: {category}"));
+        given(&main).env("SET", value).file("p/routes.yaml", routes).faults()
+    };
+    assert!(faults("patient", "patients")[0].ends_with("did you mean `patient`?"));
+    assert!(!faults("hunter22", "hunter22").concat().contains("hunter22"));
+}
+
+#[test]
 fn a_value_that_was_put_in_is_text_and_nothing_else() {
     let main = MAIN.replace("127.0.0.1:9000", "${env:HOST}");
     let host = |value: &str| given(&main).env("HOST", value).load();
