@@ -7,7 +7,7 @@ use crate::config::read::{Reader, View};
 use crate::config::shape::{Field, Format, Record, Shape, nearest};
 use crate::config::static_keys::{SCOPE, unknown};
 use crate::config::value::{self, Wrong};
-use crate::config::yaml::{Key, Kind, Node};
+use crate::config::yaml::{Key, Kind, Meaning, Node};
 use crate::model::{Access, ApiId, Catalogue, Method, MethodSet, Need, ScopeId};
 use crate::policy::pattern::Pattern;
 use crate::policy::{Condition, Effect, Rule, Subject, query};
@@ -149,7 +149,8 @@ pub(super) struct Context<'c> {
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) -> Option<Rule> {
     let view = View::of(Some(node), &ROUTE);
     // Refused as a whole; what else it lacks follows from that.
-    if view.get("fhir").is_some() {
+    let is_fhir = ["fhir", "resources"].iter().any(|field| node.entry(field).is_some());
+    if is_fhir || !matches!(node.kind, Kind::Mapping(_)) {
         return None;
     }
     let pattern = pattern(reader, view, context);
@@ -333,6 +334,17 @@ fn effect(
     (guarded && whole).then_some(Effect::Guarded { needs, when: when.into() })
 }
 
+/// Whether a field is misspelt, or has no value that decides: that is said already, and may be all that is wrong.
+fn may_be_meant_to_decide(node: &Node) -> bool {
+    node.entries().iter().any(|(key, value)| match key.text.as_str() {
+        "category" | "requires" => true,
+        "public" | "deny" => {
+            !value.scalar().is_some_and(|scalar| matches!(scalar.meaning(), Meaning::Truth(_)))
+        }
+        name => ROUTE.field(name).is_none(),
+    })
+}
+
 /// A route is public, denied or guarded, and says only what has an effect then.
 fn refuse_contradictions(reader: &mut Reader<'_>, node: &Node, view: View<'_>, methods: &Methods) {
     let (public, deny) = (view.flag("public"), view.flag("deny"));
@@ -359,9 +371,7 @@ fn refuse_contradictions(reader: &mut Reader<'_>, node: &Node, view: View<'_>, m
             "a denied route needs no category",
             "leave one of the two out",
         ),
-        // A misspelt field may have been meant to decide it; that is said already.
-        (false, false, false)
-            if node.entries().iter().any(|(key, _)| ROUTE.field(&key.text).is_none()) => {}
+        (false, false, false) if may_be_meant_to_decide(node) => {}
         (false, false, false) => reader.fault(
             Fault::new(node.place.clone(), "this route decides nothing")
                 .hint("say `category`, `requires`, `public: true` or `deny: true`"),

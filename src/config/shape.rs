@@ -151,12 +151,20 @@ impl fmt::Display for Trail<'_> {
 
 /// A hint that names the nearest of the known words, if one is near.
 pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<String> {
+    nearest_word(word, known).map(did_you_mean)
+}
+
+fn did_you_mean(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
+fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     const NEAR: f64 = 0.6;
     let lower = word.to_lowercase();
     let score = |name: &str| strsim::normalized_damerau_levenshtein(&lower, &name.to_lowercase());
     let best =
         known.into_iter().map(|name| (score(name), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= NEAR).then(|| format!("did you mean `{}`?", best.1))
+    (best.0 >= NEAR).then_some(best.1)
 }
 
 impl Record {
@@ -170,12 +178,14 @@ impl Record {
             return;
         };
         let mut has_later = false;
+        let mut meant = Vec::new();
         for (key, value) in entries {
             let Some(field) = self.field(&key.text) else {
                 let message =
                     format!("unknown field `{}` in {}", key.text.escape_debug(), self.name);
-                let known = self.fields.iter().map(|field| field.name);
-                let hint = nearest(&key.text, known).unwrap_or_else(|| self.known());
+                let near = nearest_word(&key.text, self.fields.iter().map(|field| field.name));
+                meant.extend(near);
+                let hint = near.map_or_else(|| self.known(), did_you_mean);
                 faults.push(Fault::new(key.place.clone(), message).hint(hint));
                 continue;
             };
@@ -184,6 +194,10 @@ impl Record {
                 has_later = true;
                 let message = format!("`{trail}` is not available yet");
                 faults.push(Fault::new(key.place.clone(), message).hint(remedy));
+                // An empty part is refused with that already.
+                if matches!(&value.kind, Kind::Mapping(entries) if entries.is_empty()) {
+                    continue;
+                }
             }
             if value.is_nothing() {
                 faults.push(
@@ -195,7 +209,9 @@ impl Record {
             }
         }
         let missing = self.fields.iter().filter(|field| {
-            field.standing == Standing::Required && node.entry(field.name).is_none()
+            field.standing == Standing::Required
+                && node.entry(field.name).is_none()
+                && !meant.contains(&field.name)
         });
         // A part that waits for a later version is to be rewritten as a whole; what it lacks would only distract.
         let place = trail.place.unwrap_or(&node.place);

@@ -1,6 +1,6 @@
 //! `upstreams`: the practice systems behind the gateway.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use http::HeaderName;
 
@@ -233,13 +233,15 @@ fn endpoints(reader: &mut Reader<'_>, items: &[Node]) -> Vec<Endpoint> {
 
 fn headers(reader: &mut Reader<'_>, node: Option<&Node>) -> Vec<(HeaderName, http::HeaderValue)> {
     let mut headers = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<HeaderName, &String> = HashMap::new();
     for (key, node) in node.map(Node::entries).unwrap_or_default() {
         let Ok(name) = format::header_name(&key.text) else { continue };
         if header_name::is_gateways_own(name.as_str()) {
             let message = format!("`{}` is for the gateway itself to say", key.text);
             reader.fault(Fault::new(key.place.clone(), message).hint("leave it out"));
-        } else if !seen.insert(name.clone()) {
+        } else if let Some(before) = seen.insert(name.clone(), &key.text)
+            && *before != key.text
+        {
             let message = format!("`{}` is already set, in another spelling", key.text);
             reader.fault(Fault::new(key.place.clone(), message).hint("keep one of the two"));
         }

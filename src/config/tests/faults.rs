@@ -44,7 +44,6 @@ fn all_faults_are_said_at_once_in_order() {
     assert_eq!(
         given(&main).faults(),
         [
-            "p/postern.yaml:1:1: `listen` has no `gateway` — What integrations call: an address, or a list of addresses and of { address, tls }.",
             "p/postern.yaml:2:3: unknown field `gatway` in `listen` — did you mean `gateway`?",
             "p/postern.yaml:5:10: `upstreams.practice.url`: expected a url such as http://127.0.0.1:9000, found `htp://127.0.0.1:9000`: the scheme `htp` is unknown — take http or https",
             "p/postern.yaml:9:15: there is no upstream `practise` — did you mean `practice`?",
