@@ -15,9 +15,11 @@ pub(super) static API: Record = Record {
     name: "an API",
     fields: &[
         Field::new("mount", Shape::Format(&MOUNT), "The prefix that the API answers under.")
-            .required(),
-        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.").required(),
-        Field::new("routes", ROUTES, "A route map, or a list of them.").required(),
+            .required("mount: /v1"),
+        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.")
+            .required("upstream: practice"),
+        Field::new("routes", ROUTES, "A route map, or a list of them.")
+            .required("routes: routes.yaml"),
         Field::new(
             "strip_mount",
             Shape::Truth,

@@ -32,8 +32,9 @@ pub(super) static REGION: Record = Record {
             Shape::List { of: &Shape::Format(&format::HOST), may_be_empty: false },
             "The host names of the region.",
         )
-        .required(),
-        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.").required(),
+        .required("hosts: [au.example.com]"),
+        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.")
+            .required("upstream: practice"),
     ],
 };
 
@@ -69,7 +70,8 @@ static RATE: Format = Format {
 static LIMIT: Record = Record {
     name: "a limit",
     fields: &[
-        Field::new("rate", Shape::Format(&RATE), "How many requests in how long.").required(),
+        Field::new("rate", Shape::Format(&RATE), "How many requests in how long.")
+            .required("rate: 600/min"),
         Field::new("burst", Shape::Count { least: 1, most: 1_000_000_000 }, "How many at once."),
     ],
 };

@@ -18,7 +18,7 @@ pub(super) static LISTEN: Record = Record {
             GATEWAY,
             "What integrations call: an address, or a list of addresses and of { address, tls }.",
         )
-        .required(),
+        .required("gateway: 127.0.0.1:8080"),
         // Loopback: whoever opens the admin listener to a network does so knowingly.
         Field::new(
             "admin",
@@ -51,7 +51,8 @@ const GATEWAY: Shape = Shape::ByKind {
 static LISTENER: Record = Record {
     name: "a gateway listener",
     fields: &[
-        Field::new("address", Shape::Format(&ADDRESS), "An IP address and a port.").required(),
+        Field::new("address", Shape::Format(&ADDRESS), "An IP address and a port.")
+            .required("address: 127.0.0.1:8080"),
         Field::new("tls", Shape::Record(&IDENTITY), "The certificate of this address."),
     ],
 };
@@ -64,9 +65,9 @@ pub(super) static IDENTITY: Record = Record {
             Shape::Format(&format::FILE),
             "A PEM file with the certificate and its chain.",
         )
-        .required(),
+        .required("certificate: gateway.crt"),
         Field::new("private_key", Shape::Format(&format::FILE), "A PEM file with the private key.")
-            .required(),
+            .required("private_key: gateway.key"),
     ],
 };
 

@@ -30,7 +30,7 @@ pub(super) static ROOT: Record = Record {
             Shape::Record(&LISTEN),
             "Where the gateway and its admin listener answer.",
         )
-        .required(),
+        .required("listen: { gateway: 127.0.0.1:8080 }"),
         Field::new("store", Shape::Format(&later::STORE), "Where keys and records are kept.")
             .later(later::NO_STORE),
         Field::new(
@@ -38,13 +38,13 @@ pub(super) static ROOT: Record = Record {
             Shape::FilledMap(&format::NAME, &Shape::Record(&UPSTREAM)),
             "The practice systems behind the gateway, by name.",
         )
-        .required(),
+        .required("upstreams: { practice: { url: http://127.0.0.1:9000 } }"),
         Field::new(
             "apis",
             Shape::FilledMap(&format::NAME, &Shape::Record(&API)),
             "The mounted surfaces, by name; a key is for exactly one.",
         )
-        .required(),
+        .required("apis: { standard: { mount: /v1, upstream: practice, routes: routes.yaml } }"),
         Field::new(
             "regions",
             Shape::FilledMap(&format::NAME, &Shape::Record(&later::REGION)),

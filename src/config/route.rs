@@ -25,7 +25,7 @@ pub(super) static ROUTE: Record = Record {
             Shape::Format(&PATH),
             "A pattern: literal segments, {name}, {name:int}, {name:uuid}, and ** for any rest.",
         )
-        .required(),
+        .required("path: /v1/patients/**"),
         Field::new(
             "category",
             Shape::Format(&SCOPE),
@@ -36,7 +36,8 @@ pub(super) static ROUTE: Record = Record {
             "requires",
             REQUIRES,
             "What every method needs, all of it; such a route takes GET and HEAD alone unless `methods` names others.",
-        ),
+        )
+        .sample("requires: { patient: read }"),
         Field::new(
             "when",
             Shape::List { of: &Shape::Record(&WHEN), may_be_empty: false },
@@ -76,7 +77,8 @@ pub(super) static WHEN: Record = Record {
             Shape::Format(&VALUE),
             "One value of a comma list or of repeats; without it, presence alone counts.",
         ),
-        Field::new("requires", REQUIRES, "What is needed then.").required(),
+        Field::new("requires", REQUIRES, "What is needed then.")
+            .required("requires: { patient: read }"),
     ],
 };
 

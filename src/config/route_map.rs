@@ -24,7 +24,7 @@ pub(super) static ROUTE_MAP: Record = Record {
             Shape::Choice { ready: &["1"], later: &[] },
             "The version of this format: 1.",
         )
-        .required(),
+        .required("version: 1"),
         Field::new(
             "categories",
             Shape::FilledMap(&format::NAME, &Shape::Record(&CATEGORY)),
@@ -41,14 +41,15 @@ pub(super) static ROUTE_MAP: Record = Record {
             Shape::List { of: &Shape::Record(&ROUTE), may_be_empty: false },
             "Which scopes a request needs; the most specific pattern wins, whatever the order.",
         )
-        .required(),
+        .required("routes: [{ path: /v1/patients/**, category: patient }]"),
     ],
 };
 
 static CATEGORY: Record = Record {
     name: "a category",
     fields: &[
-        Field::new("title", Shape::Format(&format::TITLE), "What people call it.").required(),
+        Field::new("title", Shape::Format(&format::TITLE), "What people call it.")
+            .required("title: Billing"),
         Field::new(
             "scopes",
             Shape::FilledMap(&format::NAME, &Shape::Format(&format::TITLE)),

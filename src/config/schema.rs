@@ -287,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn every_sample_is_a_value_of_its_field() {
+        let mut faults = Vec::new();
+        let mut seen = |field: &'static Field| {
+            let Some(sample) = field.sample else { return };
+            let text = format!("{sample}\n");
+            let node =
+                crate::config::yaml::parse(&"sample".into(), text.as_bytes(), &mut faults).unwrap();
+            let (_, value) = node.entry(field.name).unwrap();
+            field.shape.check(value, &crate::config::shape::Trail::ROOT, &mut faults);
+        };
+        each(&ROOT, &mut seen);
+        each(&ROUTE_MAP, &mut seen);
+        assert_eq!(faults, []);
+    }
+
+    #[test]
     fn every_field_is_documented_and_every_default_is_a_value_of_its_field() {
         let mut count = 0;
         let mut faults = Vec::new();

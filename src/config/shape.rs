@@ -25,6 +25,8 @@ pub(super) struct Field {
     /// As it would be written.
     pub default: Option<&'static str>,
     pub standing: Standing,
+    /// The field as it may be written, for the remedy where it is missing or empty.
+    pub sample: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +96,17 @@ impl fmt::Debug for Format {
 
 impl Field {
     pub(super) const fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, doc, shape, default: None, standing: Standing::Optional }
+        Self { name, doc, shape, default: None, standing: Standing::Optional, sample: None }
     }
 
     #[must_use]
-    pub(super) const fn required(self) -> Self {
-        Self { standing: Standing::Required, ..self }
+    pub(super) const fn required(self, sample: &'static str) -> Self {
+        Self { standing: Standing::Required, ..self.sample(sample) }
+    }
+
+    #[must_use]
+    pub(super) const fn sample(self, text: &'static str) -> Self {
+        Self { sample: Some(text), ..self }
     }
 
     /// Whether it can be written in this version, which what has no part that can be written cannot either.
@@ -125,18 +132,29 @@ pub(super) struct Trail<'t> {
     name: &'t str,
     /// Where the field is named; what it lacks is said there.
     place: Option<&'t Place>,
+    /// The field as it may be written.
+    sample: Option<&'static str>,
 }
 
 impl Trail<'_> {
-    pub(super) const ROOT: Trail<'static> = Trail { parent: None, name: "", place: None };
+    pub(super) const ROOT: Trail<'static> =
+        Trail { parent: None, name: "", place: None, sample: None };
 
     fn step<'t>(&'t self, key: &'t Key) -> Trail<'t> {
-        Trail { parent: Some(self), name: &key.text, place: Some(&key.place) }
+        Trail { parent: Some(self), name: &key.text, place: Some(&key.place), sample: None }
+    }
+
+    /// The remedy where the value is empty: only a field with a sample must not be left out.
+    fn filled(&self) -> String {
+        match self.sample {
+            Some(sample) => format!("write something such as `{sample}`"),
+            None => "leave it out, or put something in".to_owned(),
+        }
     }
 
     /// An item of a list has the name of the list and a place of its own.
     fn item(&self) -> Trail<'_> {
-        Trail { parent: self.parent, name: self.name, place: None }
+        Trail { parent: self.parent, name: self.name, place: None, sample: None }
     }
 }
 
@@ -189,7 +207,7 @@ impl Record {
                 faults.push(Fault::new(key.place.clone(), message).hint(hint));
                 continue;
             };
-            let trail = trail.step(key);
+            let trail = Trail { sample: field.sample, ..trail.step(key) };
             if let Standing::Later(remedy) = field.standing {
                 has_later = true;
                 let message = format!("`{trail}` is not available yet");
@@ -217,7 +235,11 @@ impl Record {
         let place = trail.place.unwrap_or(&node.place);
         for field in missing.filter(|_| !has_later) {
             let message = format!("{} has no `{}`", self.name, field.name);
-            faults.push(Fault::new(place.clone(), message).hint(field.doc));
+            let fault = Fault::new(place.clone(), message);
+            faults.push(match field.sample {
+                Some(sample) => fault.hint(format!("add `{sample}`")),
+                None => fault.hint("add it"),
+            });
         }
         if self.is_all_later() && entries.is_empty() {
             faults.push(
@@ -258,19 +280,16 @@ impl Shape {
             (Self::FilledMap(name, shape), Kind::Mapping(entries)) => {
                 check_map(name, shape, entries, trail, faults);
                 if entries.is_empty() {
-                    faults.push(
-                        Fault::new(node.place.clone(), format!("`{trail}` is empty"))
-                            .hint("leave it out, or put something in"),
-                    );
+                    let fault = Fault::new(node.place.clone(), format!("`{trail}` is empty"));
+                    faults.push(fault.hint(trail.filled()));
                 }
             }
             (Self::List { of, may_be_empty }, Kind::Sequence(items)) => {
                 items.iter().for_each(|item| of.check(item, &trail.item(), faults));
                 if items.is_empty() && !may_be_empty {
-                    faults.push(Fault::new(
-                        node.place.clone(),
-                        format!("`{trail}` is an empty list"),
-                    ));
+                    let fault =
+                        Fault::new(node.place.clone(), format!("`{trail}` is an empty list"));
+                    faults.push(fault.hint(trail.filled()));
                 }
             }
             (Self::ByKind { scalar: Some(shape), .. }, Kind::Scalar(_))

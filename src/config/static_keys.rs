@@ -20,8 +20,9 @@ pub(super) static STATIC_KEY: Record = Record {
             Shape::Choice { ready: &["vendor", "subscriber"], later: &[] },
             "vendor or subscriber.",
         )
-        .required(),
-        Field::new("key", Shape::Private(&KEY), "The key as its holder sends it.").required(),
+        .required("kind: subscriber"),
+        Field::new("key", Shape::Private(&KEY), "The key as its holder sends it.")
+            .required("key: \"${env:STATIC_KEY}\""),
         Field::new(
             "vendor",
             Shape::Format(&format::LABEL),

@@ -18,7 +18,7 @@ pub(super) static UPSTREAM: Record = Record {
     name: "an upstream",
     fields: &[
         Field::new("url", URLS, "http or https, host and port; a list of urls is balanced.")
-            .required(),
+            .required("url: http://127.0.0.1:9000"),
         // A practice system in the same network answers in milliseconds; two seconds is a lost packet and its repeat.
         Field::new("connect_timeout", TIMEOUT, "How long a connection may take to come up.")
             .default("2s"),
@@ -69,7 +69,7 @@ static HEALTH: Record = Record {
             Shape::Format(&PATH),
             "The path that is asked with GET; 2xx is healthy.",
         )
-        .required(),
+        .required("path: /health"),
         // Two missed answers are noticed within ten seconds, at a cost nobody sees.
         Field::new("interval", Shape::Duration { least: "100ms", most: "1h" }, "How often.")
             .default("5s"),

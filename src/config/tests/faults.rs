@@ -53,11 +53,11 @@ fn all_faults_are_said_at_once_in_order() {
 
 #[test]
 fn what_is_missing_is_said_at_the_line_of_its_parent() {
-    check("    mount: /v1\n", "", &["postern.yaml:7:3: an API has no `mount`"]);
+    check("    mount: /v1\n", "", &["postern.yaml:7:3: an API has no `mount` — add `mount: /v1`"]);
     check(
         "    url: http://127.0.0.1:9000",
         "    preserve_host: true",
-        &["postern.yaml:4:3: an upstream has no `url`"],
+        &["postern.yaml:4:3: an upstream has no `url` — add `url: http://127.0.0.1:9000`"],
     );
     check(
         "listen:\n  gateway: 127.0.0.1:0\n",
@@ -65,6 +65,39 @@ fn what_is_missing_is_said_at_the_line_of_its_parent() {
         &["postern.yaml:1:1: the configuration has no `listen`"],
     );
     check("127.0.0.1:0", "", &["postern.yaml:2:10: `listen.gateway` has no value"]);
+}
+
+#[test]
+fn what_is_needed_is_not_to_be_left_out_when_it_is_empty() {
+    check(
+        "upstreams:\n  practice:\n    url: http://127.0.0.1:9000\n",
+        "upstreams: {}\n",
+        &[
+            "`upstreams` is empty — write something such as `upstreams: { practice:",
+            "no upstream `practice`",
+        ],
+    );
+    check(
+        "127.0.0.1:0",
+        "[]",
+        &["is an empty list — write something such as `gateway: 127.0.0.1:8080`"],
+    );
+    check_added(
+        "static_keys: [{ kind: subscriber, key: k, id: a, practice: p, owner: o, api: standard, permissions: {} }]",
+        &["is empty — leave it out"],
+    );
+}
+
+#[test]
+fn one_mistake_is_one_fault() {
+    let url = "url: http://127.0.0.1:9000";
+    check(
+        url,
+        "urll: http://127.0.0.1:9000",
+        &["unknown field `urll` in an upstream — did you mean `url`?"],
+    );
+    check(url, "url: http://a\n    headers: { X-A: x, X-A: y }", &["already written on line 6"]);
+    check_added("regions: {}", &["`regions` is not available yet"]);
 }
 
 #[test]

@@ -109,6 +109,14 @@ fn a_route_keeps_what_was_said_of_it() {
 fn a_route_decides_one_thing() {
     check("{ path: /v1/a }", &["3:5: this route decides nothing"]);
     check("{ path: /v1/a, public: false }", &["decides nothing"]);
+    check("{ path: /v1/a, public: yes }", &["expected true or false"]);
+    check("{ path: /v1/a, category: }", &["has no value"]);
+    check("/v1/a", &["expected a mapping"]);
+    check("{ resources: { Observation: clinical } }", &["`routes.resources` is not available yet"]);
+    check(
+        "{ path: /v1/a, requires: {} }",
+        &["is empty — write something such as `requires: { patient: read }`"],
+    );
     check("{ path: /v1/a, public: true, category: patient }", &["both public and guarded"]);
     check(
         "{ path: /v1/a, public: true, requires: { patient: read } }",
