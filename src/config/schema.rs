@@ -6,7 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::root::ROOT;
-use crate::config::route::{ROUTE, WHEN};
+use crate::config::route::ROUTE;
+use crate::config::route::condition::WHEN;
 use crate::config::route_map::ROUTE_MAP;
 use crate::config::shape::{Field, Format, Record, Shape, Standing};
 
