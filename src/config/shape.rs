@@ -5,7 +5,10 @@ use std::fmt;
 use crate::config::fault::Fault;
 use crate::config::value::{self, Wrong};
 use crate::config::yaml::{Key, Kind, Meaning, Node, Scalar};
-use crate::model::Place;
+
+mod trail;
+
+pub(super) use trail::Trail;
 
 /// A mapping with known fields.
 #[derive(Debug)]
@@ -123,47 +126,6 @@ impl Field {
     #[must_use]
     pub(super) const fn later(self, remedy: &'static str) -> Self {
         Self { standing: Standing::Later(remedy), ..self }
-    }
-}
-
-/// The way from the root to a value, for the words of a fault: `limits.key.rate`.
-pub(super) struct Trail<'t> {
-    parent: Option<&'t Self>,
-    name: &'t str,
-    /// Where the field is named; what it lacks is said there.
-    place: Option<&'t Place>,
-    /// The field as it may be written.
-    sample: Option<&'static str>,
-}
-
-impl Trail<'_> {
-    pub(super) const ROOT: Trail<'static> =
-        Trail { parent: None, name: "", place: None, sample: None };
-
-    fn step<'t>(&'t self, key: &'t Key) -> Trail<'t> {
-        Trail { parent: Some(self), name: &key.text, place: Some(&key.place), sample: None }
-    }
-
-    /// The remedy where the value is empty: only a field with a sample must not be left out.
-    fn filled(&self) -> String {
-        match self.sample {
-            Some(sample) => format!("write something such as `{sample}`"),
-            None => "leave it out, or put something in".to_owned(),
-        }
-    }
-
-    /// An item of a list has the name of the list and a place of its own.
-    fn item(&self) -> Trail<'_> {
-        Trail { parent: self.parent, name: self.name, place: None, sample: None }
-    }
-}
-
-impl fmt::Display for Trail<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent.filter(|parent| parent.parent.is_some()) {
-            write!(f, "{parent}.")?;
-        }
-        f.write_str(self.name)
     }
 }
 
@@ -311,7 +273,7 @@ impl Shape {
     fn names(&self) -> Vec<&'static str> {
         match self {
             Self::Record(record) => record.names(),
-            Self::Map(_, of) | Self::List { of, .. } => of.names(),
+            Self::Map(_, of) | Self::FilledMap(_, of) | Self::List { of, .. } => of.names(),
             Self::WordOr(words, of) => [words, of.names().as_slice()].concat(),
             Self::Choice { ready, later } => [*ready, *later].concat(),
             Self::ByKind { scalar, list, mapping } => {

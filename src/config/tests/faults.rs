@@ -82,10 +82,6 @@ fn what_is_needed_is_not_to_be_left_out_when_it_is_empty() {
         "[]",
         &["is an empty list — write something such as `gateway: 127.0.0.1:8080`"],
     );
-    check_added(
-        "static_keys: [{ kind: subscriber, key: k, id: a, practice: p, owner: o, api: standard, permissions: {} }]",
-        &["is empty — leave it out"],
-    );
 }
 
 #[test]
