@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod query;
 pub mod rule;
 pub mod specificity;
+mod spelling;
 pub mod table;
 pub mod target;
 

@@ -1,11 +1,11 @@
-//! The route table finds what asking every rule finds, and what `unreachable` names never wins.
+//! The route table finds what asking every rule finds, in every spelling, and what `unreachable` names never wins.
 
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use postern::model::{ApiId, Method, MethodSet, Place};
-use postern::policy::specificity::most_specific;
+use postern::policy::specificity::{more_specific_alike, most_specific};
 use postern::policy::{Effect, Pattern, RouteTable, Rule, Target};
 
 #[derive(Arbitrary, Debug)]
@@ -50,6 +50,10 @@ enum PathPart {
     Uuid,
     Dollar,
     EncodedDollar,
+    UpperA,
+    DottedB,
+    SpacedOne,
+    Space,
     Slash,
 }
 
@@ -67,6 +71,12 @@ fuzz_target!(|case: Case| {
         let Ok(target) = Target::parse(&path) else { continue };
         let found = table.find(&target);
         assert_eq!(found, most_specific(table.rules(), &target), "{path}");
+        let mut alike = table.read(&target).alike.concat();
+        alike.sort_unstable();
+        alike.dedup();
+        let mut expected = more_specific_alike(table.rules(), &target);
+        expected.sort_unstable();
+        assert_eq!(alike, expected, "{path}");
         assert!(!found.iter().any(|rule| unreachable.contains(rule)), "{path}");
     }
 });
@@ -109,6 +119,10 @@ fn path(parts: &[PathPart]) -> String {
         PathPart::Uuid => "/00000000-0000-0000-0000-00000000000A",
         PathPart::Dollar => "/$x",
         PathPart::EncodedDollar => "/%24x",
+        PathPart::UpperA => "/A",
+        PathPart::DottedB => "/b.",
+        PathPart::SpacedOne => "/%201",
+        PathPart::Space => "/%20",
         PathPart::Slash => "/",
     };
     parts.iter().map(text).collect()

@@ -216,7 +216,7 @@ impl Explanation {
             let why = match lost {
                 Lost::LessSpecific { segment } => format!("less specific at segment {segment}"),
                 Lost::OtherMethods => format!("takes {} alone", methods(rule)),
-                Lost::Ambiguous => "matches one reading of the path".to_owned(),
+                Lost::Ambiguous => "matches the path or another spelling of it".to_owned(),
             };
             let Rule { pattern, place, .. } = rule;
             self.step("not", format!("{}:{}  {pattern}  ({why})", place.file, place.line));

@@ -3,7 +3,9 @@
 //!
 //! Two texts are not compared; decisions are. Every path belongs to a class: the pattern that speaks of it before, and
 //! the one that speaks of it after. One witness path of each class that exists is judged by both policies, with the same
-//! code that serves requests, so a reordered or rewritten route map that decides the same is no change.
+//! code that serves requests, so a reordered or rewritten route map that decides the same is no change. A path is taken
+//! as it is spelled: that a second spelling of it is refused changes only where a decision about one of the two does,
+//! which is told already.
 
 use http::HeaderMap;
 
@@ -187,7 +189,7 @@ impl HolderChange {
 
 impl Side<'_> {
     fn decide(&self, target: &Target<'_>, method: Method) -> Decision {
-        match self.policy.find(target, method) {
+        match self.policy.find_as_spelled(target, method) {
             Found::Rule(rule) => decision(rule, method, &self.policy.catalogue, self.apis),
             Found::NoMethod(_) | Found::Ambiguous | Found::Nothing => {
                 Decision::closed(Verdict::Unmapped)
@@ -196,7 +198,7 @@ impl Side<'_> {
     }
 
     fn lets(&self, holder: &str, target: &Target<'_>, headers: &HeaderMap, method: Method) -> bool {
-        let found = self.policy.find(target, method);
+        let found = self.policy.find_as_spelled(target, method);
         let admits = |caller| self.policy.judge(found, method, target, headers, caller).is_ok();
         if found.is_public() {
             return admits(None);

@@ -11,10 +11,10 @@ pub(crate) type NodeId = u32;
 struct Edge {
     from: NodeId,
     to: NodeId,
-    label: Box<str>,
+    label: Box<[u8]>,
 }
 
-/// Which node a literal leads to from which node.
+/// Which nodes a label leads to from which node.
 #[derive(Debug, Default)]
 pub(crate) struct Edges {
     /// Open addressing with linear probing; a power of two long, or empty.
@@ -22,8 +22,7 @@ pub(crate) struct Edges {
 }
 
 impl Edges {
-    /// Every pair of node and label is given once.
-    pub(crate) fn build(edges: impl ExactSizeIterator<Item = (NodeId, Box<str>, NodeId)>) -> Self {
+    pub(crate) fn build(edges: impl ExactSizeIterator<Item = (NodeId, Box<[u8]>, NodeId)>) -> Self {
         let size = (edges.len() * 2).next_power_of_two();
         let mut slots: Vec<Option<Edge>> = std::iter::repeat_with(|| None).take(size).collect();
         for (from, label, to) in edges {
@@ -37,22 +36,27 @@ impl Edges {
         Self { slots: slots.into() }
     }
 
-    pub(crate) fn get(&self, from: NodeId, label: &str) -> Option<NodeId> {
+    pub(crate) fn get(&self, from: NodeId, label: &[u8]) -> Option<NodeId> {
+        self.all(from, label).next()
+    }
+
+    /// Several where the label was given several times.
+    pub(crate) fn all(&self, from: NodeId, label: &[u8]) -> impl Iterator<Item = NodeId> {
         let start = slot_of(from, label, self.slots.len());
-        let (before, after) = self.slots.split_at_checked(start)?;
+        let (before, after) = self.slots.split_at_checked(start).unwrap_or_default();
         after
             .iter()
             .chain(before)
             .map_while(Option::as_ref)
-            .find(|edge| edge.from == from && *edge.label == *label)
+            .filter(move |edge| edge.from == from && *edge.label == *label)
             .map(|edge| edge.to)
     }
 }
 
 /// Where the search for a label begins, in a table of `size` slots, a power of two.
-fn slot_of(from: NodeId, label: &str, size: usize) -> usize {
+fn slot_of(from: NodeId, label: &[u8], size: usize) -> usize {
     let mut hash = u64::from(from).wrapping_mul(MULTIPLIER) ^ label.len() as u64;
-    let (words, tail) = label.as_bytes().as_chunks::<8>();
+    let (words, tail) = label.as_chunks::<8>();
     for word in words {
         hash = mix(hash ^ u64::from_le_bytes(*word));
     }
@@ -75,13 +79,22 @@ mod tests {
 
     #[test]
     fn an_empty_table_has_nothing() {
-        assert_eq!(Edges::default().get(0, ""), None);
-        assert_eq!(Edges::build(Vec::new().into_iter()).get(0, "a"), None);
+        assert_eq!(Edges::default().get(0, b""), None);
+        assert_eq!(Edges::build(Vec::new().into_iter()).get(0, b"a"), None);
+    }
+
+    #[test]
+    fn a_label_leads_to_every_node_it_was_given_with() {
+        let edges = vec![(0, b"a"[..].into(), 1), (0, b"a"[..].into(), 2), (1, b"a"[..].into(), 3)];
+        let table = Edges::build(edges.into_iter());
+        let mut found: Vec<_> = table.all(0, b"a").collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 2]);
     }
 
     #[test]
     fn ten_thousand_siblings_are_found_within_a_few_slots() {
-        let label = |n: u32| format!("resource-{n}").into_boxed_str();
+        let label = |n: u32| format!("resource-{n}").into_bytes().into_boxed_slice();
         let edges: Vec<_> = (0..10_000).map(|n| (n % 3, label(n), n)).collect();
         let table = Edges::build(edges.into_iter());
         for n in 0..10_000 {

@@ -38,7 +38,7 @@ pub enum Lost {
     LessSpecific { segment: usize },
     /// It has the winning pattern, but does not take the method.
     OtherMethods,
-    /// The path can be read in two ways, so no rule decides.
+    /// The path or another spelling of it is this rule's, so no rule decides.
     Ambiguous,
 }
 
@@ -63,7 +63,12 @@ impl Policy {
 
     fn others<'p>(&'p self, found: Found<'p>, target: &Target<'_>) -> Vec<Other<'p>> {
         let rules = self.table.rules();
-        let ranked = specificity::ranked(rules, target);
+        let ranked = match found {
+            Found::Ambiguous => specificity::ranked_in_any_spelling(rules, target),
+            Found::Rule(_) | Found::NoMethod(_) | Found::Nothing => {
+                specificity::ranked(rules, target)
+            }
+        };
         let best = ranked.first().map(|(specificity, _)| specificity);
         let why = |specificity: &Specificity| match found {
             Found::Ambiguous => Lost::Ambiguous,

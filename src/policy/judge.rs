@@ -25,7 +25,8 @@ pub enum Found<'p> {
     Rule(&'p Rule),
     /// A pattern matches, but none of its rules takes the method. The first of its rules.
     NoMethod(&'p Rule),
-    /// An upstream may decode the path to that of another rule: see [`RouteTable::reads_two_ways`].
+    /// A wildcard matches, but an upstream may take the path for another spelling of one that a more specific rule
+    /// decides otherwise.
     Ambiguous,
     Nothing,
 }
@@ -50,11 +51,26 @@ pub(crate) enum Glance<'p> {
 
 impl Policy {
     pub fn find(&self, target: &Target<'_>, method: Method) -> Found<'_> {
-        if self.table.reads_two_ways(target) {
-            return Found::Ambiguous;
-        }
-        let run = self.table.find(target).iter();
-        let mut rules = run.filter_map(|index| self.table.rules().get(*index));
+        let reading = self.table.read(target);
+        let found = self.choose(reading.own, method);
+        let Found::Rule(rule) = found else { return found };
+        let is_refused_anyway = matches!(rule.effect, Effect::Deny);
+        let decides_alike = |run: &&[usize]| match self.choose(run, method) {
+            Found::Rule(other) => other.decides_as(rule, method),
+            Found::NoMethod(_) | Found::Ambiguous | Found::Nothing => false,
+        };
+        let is_one = is_refused_anyway || reading.alike.iter().all(decides_alike);
+        if is_one { found } else { Found::Ambiguous }
+    }
+
+    /// As [`Policy::find`], whatever another spelling would meet: for comparing rules, and never for a request.
+    pub(crate) fn find_as_spelled(&self, target: &Target<'_>, method: Method) -> Found<'_> {
+        self.choose(self.table.find(target), method)
+    }
+
+    /// The rule of one pattern that takes the method.
+    fn choose(&self, run: &[usize], method: Method) -> Found<'_> {
+        let mut rules = run.iter().filter_map(|index| self.table.rules().get(*index));
         let Some(first) = rules.next() else { return Found::Nothing };
         std::iter::once(first)
             .chain(rules)
@@ -85,7 +101,7 @@ impl Policy {
             Found::Rule(rule) => rule,
             Found::NoMethod(_) | Found::Nothing => return Err(Refusal::RouteUnmapped),
             Found::Ambiguous => {
-                let why = "the path encodes a character that a rule for it has plainly";
+                let why = "another spelling of the path has a rule that decides otherwise";
                 return Err(Refusal::AmbiguousPath(why));
             }
         };

@@ -1,6 +1,6 @@
 //! One rule of a route map, compiled: names of categories have become numbers, methods a set.
 
-use crate::model::{ApiId, MethodSet, Need, Place};
+use crate::model::{ApiId, Method, MethodSet, Need, Place};
 use crate::policy::pattern::Pattern;
 
 /// One `- path:` entry of a route map.
@@ -18,6 +18,22 @@ pub struct Rule {
     pub max_body: Option<u64>,
     /// The map says `trailing_slash: optional`.
     pub slash_optional: bool,
+}
+
+impl Rule {
+    /// Whether both rules let the same requests of a method through.
+    pub fn decides_as(&self, other: &Self, method: Method) -> bool {
+        let same_effect = match (&self.effect, &other.effect) {
+            (Effect::Public, Effect::Public) | (Effect::Deny, Effect::Deny) => true,
+            (
+                Effect::Guarded { needs, when },
+                Effect::Guarded { needs: other_needs, when: other_when },
+            ) => needs.get(method.index()) == other_needs.get(method.index()) && when == other_when,
+            _ => false,
+        };
+        let limits = |rule: &Self| (rule.api, rule.websocket, rule.max_body);
+        same_effect && limits(self) == limits(other)
+    }
 }
 
 /// What a rule decides.

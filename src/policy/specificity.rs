@@ -1,11 +1,13 @@
 //! Which of two matching patterns is the more specific: the definition, written down once and slowly.
 //!
 //! It is read from the left, segment by segment: literal, then `{name:int}` and `{name:uuid}`, then `{name}`, then
-//! `**`. The route table finds the same winner without looking at every pattern; it is tested against this reading, and
+//! `**`. A pattern that matches another spelling of the path decides nothing, but has a place in this order too, so that
+//! it is known whether it would have won. The route table finds the same winner without looking at every pattern; it is tested against this reading, and
 //! `explain` shows by it why the others lost.
 
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::rule::Rule;
+use crate::policy::spelling::{bare, folded};
 use crate::policy::target::Target;
 
 /// How a pattern reads one target. The greater of two is the more specific.
@@ -19,6 +21,8 @@ pub enum Step {
     Rest,
     Any,
     Typed,
+    /// A literal, a type or a trailing slash would take this, or the end be here, if it were spelled otherwise.
+    Alike,
     Literal,
     /// Path and pattern end together.
     End,
@@ -28,33 +32,30 @@ impl Specificity {
     /// How a rule reads a target, by its pattern or, where its map says so, by the pattern with a trailing slash more
     /// or less; none where it does not match.
     pub fn of_rule(rule: &Rule, target: &Target<'_>) -> Option<Self> {
-        let as_written = Self::of(&rule.pattern, target);
-        let twin =
-            || rule.pattern.with_other_trailing_slash().and_then(|twin| Self::of(&twin, target));
-        as_written.or_else(|| if rule.slash_optional { twin() } else { None })
+        let twin = rule.pattern.with_other_trailing_slash().filter(|_| rule.slash_optional);
+        let twin = twin.and_then(|twin| Self::of(&twin, target));
+        Self::of(&rule.pattern, target).max(twin)
     }
 
-    /// How a pattern reads a target; none where it does not match.
+    /// How a pattern reads a target or another spelling of it; none where it matches neither.
     pub fn of(pattern: &Pattern, target: &Target<'_>) -> Option<Self> {
         let mut steps = Vec::new();
         let mut path = target.segments();
         for segment in &pattern.segments {
-            let taken = path.next()?;
-            if !segment.takes(taken) {
-                return None;
-            }
-            steps.push(match segment {
-                Segment::Literal(_) => Step::Literal,
-                Segment::Int | Segment::Uuid => Step::Typed,
-                Segment::Any => Step::Any,
-            });
+            steps.push(step(segment, path.next())?);
         }
-        match (pattern.rest, path.next()) {
-            (true, _) => steps.push(Step::Rest),
-            (false, None) => steps.push(Step::End),
+        steps.push(match (pattern.rest, path.next()) {
+            (true, _) => Step::Rest,
+            (false, None) => Step::End,
+            (false, Some("")) if path.next().is_none() => Step::Alike,
             (false, Some(_)) => return None,
-        }
+        });
         Some(Self(steps))
+    }
+
+    /// Whether the target is matched as it is spelled.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains(&Step::Alike)
     }
 
     /// The first segment, counted from 0, at which two readings of one target differ.
@@ -63,9 +64,35 @@ impl Specificity {
     }
 }
 
+/// How a segment of a pattern takes one of a path, or its end.
+fn step(segment: &Segment, taken: Option<&str>) -> Option<Step> {
+    // Where the path has ended, a trailing slash is all that can be missing.
+    let text = taken.unwrap_or_default();
+    let is_alike = match segment {
+        Segment::Literal(literal) => {
+            (taken.is_some() || literal.is_empty()) && folded(literal) == folded(text)
+        }
+        Segment::Int | Segment::Uuid => segment.takes(bare(text)),
+        Segment::Any => false,
+    };
+    match segment {
+        _ if !(taken.is_some() && segment.takes(text)) => is_alike.then_some(Step::Alike),
+        Segment::Literal(_) => Some(Step::Literal),
+        Segment::Int | Segment::Uuid => Some(Step::Typed),
+        Segment::Any => Some(Step::Any),
+    }
+}
+
 /// Every rule that matches a target, by position, the most specific first and otherwise in their order: what the route
 /// table finds at the head of this list, it finds without making the list.
 pub fn ranked(rules: &[Rule], target: &Target<'_>) -> Vec<(Specificity, usize)> {
+    let mut ranked = ranked_in_any_spelling(rules, target);
+    ranked.retain(|(specificity, _)| specificity.is_exact());
+    ranked
+}
+
+/// As [`ranked`], with the rules among them that match another spelling.
+pub fn ranked_in_any_spelling(rules: &[Rule], target: &Target<'_>) -> Vec<(Specificity, usize)> {
     let reading = |(index, rule)| Some((Specificity::of_rule(rule, target)?, index));
     let mut ranked: Vec<_> = rules.iter().enumerate().filter_map(reading).collect();
     ranked.sort_by(|(a, first), (b, second)| b.cmp(a).then(first.cmp(second)));
@@ -81,4 +108,11 @@ pub fn most_specific(rules: &[Rule], target: &Target<'_>) -> Vec<usize> {
         .take_while(|(specificity, _)| Some(specificity) == best)
         .map(|(_, index)| *index)
         .collect()
+}
+
+/// The rules that would be more specific than those, were the target spelled otherwise.
+pub fn more_specific_alike(rules: &[Rule], target: &Target<'_>) -> Vec<usize> {
+    let ranked = ranked_in_any_spelling(rules, target);
+    let more = ranked.iter().take_while(|(specificity, _)| !specificity.is_exact());
+    more.map(|(_, index)| *index).collect()
 }

@@ -1,22 +1,23 @@
 //! The route table: the most specific pattern wins, whatever the order of the rules, and a lookup does not grow with
 //! their number.
 //!
-//! It is a tree of segments, laid out flat. A lookup walks it from the left and tries the children of a node in order
-//! of specificity (literal, typed, any, rest), turning back where a branch ends; the first full match is thereby the
-//! most specific one, as [`Specificity`](crate::policy::specificity::Specificity) defines it. A node is visited at most
-//! once in a lookup, because only one path leads to it, and there are at most [`Pattern::MAX_SEGMENTS`] levels, so a
-//! caller with a long path cannot buy more work than the route map holds.
+//! It is a tree of segments, laid out flat, which `lookup` walks.
 //!
 //! The pattern is chosen by the path alone and the method afterwards: a method that the winner does not take is refused,
 //! and never handed to a less specific pattern, which was written for other paths.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::policy::edges::{Edges, NodeId};
-use crate::policy::pattern::{Pattern, Segment, is_int, is_uuid};
+use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::rule::Rule;
-use crate::policy::target::{Target, with_plain_delimiters};
+use crate::policy::spelling::folded;
+use crate::policy::target::Target;
+
+mod lookup;
+
+pub use lookup::Reading;
 
 /// Two rules with the same pattern (names apart) and a common method: positions in the given list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,10 @@ pub struct RouteTable {
     rules: Vec<Rule>,
     nodes: Vec<Node>,
     literals: Edges,
+    /// The literals again, folded: those that a segment is another spelling of.
+    alike: Edges,
     /// Positions in `rules`; each pattern has a run of its own.
     runs: Vec<usize>,
-    /// Literals that a caller could also spell with a percent triplet.
-    delimited: HashSet<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ struct Node {
     rest: Range<usize>,
 }
 
+/// Where every path begins.
 const ROOT: NodeId = 0;
 
 impl RouteTable {
@@ -70,21 +72,12 @@ impl RouteTable {
     /// The rules of the most specific pattern that matches, as positions in [`RouteTable::rules`]; several only where
     /// they differ in methods.
     pub fn find(&self, target: &Target<'_>) -> &[usize] {
-        let path = target.path().strip_prefix('/').unwrap_or_default();
-        let run = self.descend(ROOT, Some(path)).unwrap_or_default();
-        self.runs.get(run).unwrap_or_default()
+        self.read(target).own
     }
 
-    /// Whether a segment of the path is, with its percent triplets decoded, a literal of some pattern: `/%24export`
-    /// where there is a rule for `/$export`. Some upstreams take the two for one, so neither rule can be trusted to
-    /// speak of the request.
-    pub fn reads_two_ways(&self, target: &Target<'_>) -> bool {
-        target.encodes_delimiter()
-            && !self.delimited.is_empty()
-            && target.segments().filter(|segment| segment.contains('%')).any(|segment| {
-                let plain = with_plain_delimiters(segment);
-                plain != segment && self.delimited.contains(plain.as_str())
-            })
+    /// As [`RouteTable::find`], and what the path would meet in another spelling.
+    pub fn read(&self, target: &Target<'_>) -> Reading<'_> {
+        lookup::read(self, target)
     }
 
     /// The rules in the order they were given.
@@ -110,34 +103,13 @@ impl RouteTable {
         let Some(node) = self.nodes.get(id as usize) else { return false };
         let decides =
             |id: NodeId| self.nodes.get(id as usize).is_some_and(|node| !node.end.is_empty());
-        let slash = self.literals.get(id, "").is_some_and(decides);
+        let slash = self.literals.get(id, b"").is_some_and(decides);
         let further = node.any.is_some_and(|any| {
             self.nodes.get(any as usize).is_some_and(|node| !node.rest.is_empty())
                 || self.is_covered(any)
         });
         // No path ends at the root: `/` is its trailing slash.
         (id == ROOT || !node.end.is_empty()) && slash && further
-    }
-
-    /// The run of the most specific match below a node; `path` is what is left of it, None where nothing is.
-    fn descend(&self, id: NodeId, path: Option<&str>) -> Option<Range<usize>> {
-        let node = self.nodes.get(id as usize)?;
-        let here = |run: &Range<usize>| Some(run.clone()).filter(|run| !run.is_empty());
-        let Some(path) = path else { return here(&node.end).or_else(|| here(&node.rest)) };
-        let (segment, further) = path
-            .split_once('/')
-            .map_or((path, None), |(segment, further)| (segment, Some(further)));
-        let int = || node.int.filter(|_| is_int(segment));
-        let uuid = || node.uuid.filter(|_| is_uuid(segment));
-        let any = || node.any.filter(|_| !segment.is_empty());
-        let follow = |child: NodeId| self.descend(child, further);
-        let literal = if node.has_literals { self.literals.get(id, segment) } else { None };
-        literal
-            .and_then(follow)
-            .or_else(|| int().and_then(follow))
-            .or_else(|| uuid().and_then(follow))
-            .or_else(|| any().and_then(follow))
-            .or_else(|| here(&node.rest))
     }
 }
 
@@ -206,14 +178,13 @@ impl Tree {
             let node = &mut nodes[id as usize];
             *(if is_rest { &mut node.rest } else { &mut node.end }) = range;
         }
-        let delimited = literals
-            .keys()
-            .map(|(_, text)| text)
-            .filter(|text| text.contains(|c: char| !c.is_ascii_alphanumeric()))
-            .cloned()
+        let alike: Vec<_> = literals
+            .iter()
+            .map(|((from, text), to)| (*from, folded(text).as_slice().into(), *to))
             .collect();
-        let edges = literals.into_iter().map(|((from, text), to)| (from, text, to));
-        RouteTable { rules, nodes, literals: Edges::build(edges), runs, delimited }
+        let edges = literals.into_iter().map(|((from, text), to)| (from, text.into(), to));
+        let (literals, alike) = (Edges::build(edges), Edges::build(alike.into_iter()));
+        RouteTable { rules, nodes, literals, alike, runs }
     }
 }
 

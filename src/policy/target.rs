@@ -18,7 +18,6 @@ pub struct Target<'a> {
     text: Cow<'a, str>,
     /// Where the path ends in `text`.
     path_len: usize,
-    encodes_delimiter: bool,
 }
 
 impl<'a> Target<'a> {
@@ -35,7 +34,7 @@ impl<'a> Target<'a> {
         } else {
             Cow::Borrowed(raw)
         };
-        Ok(Self { text, path_len: path.len, encodes_delimiter: path.encodes_delimiter })
+        Ok(Self { text, path_len: path.len })
     }
 
     pub fn path(&self) -> &str {
@@ -62,12 +61,6 @@ impl<'a> Target<'a> {
         self.path().strip_prefix('/').unwrap_or_default().split('/')
     }
 
-    /// Whether a segment encodes a character that could stand there plainly (`%24` for `$`). The route table then looks
-    /// twice, because upstreams do not agree on whether the two spellings are one.
-    pub fn encodes_delimiter(&self) -> bool {
-        self.encodes_delimiter
-    }
-
     /// Refuses a query that asks the upstream to take the request for one of another method.
     pub fn screen_query(&self) -> Result<(), Refusal> {
         match self.query() {
@@ -81,14 +74,13 @@ impl<'a> Target<'a> {
 struct Path {
     len: usize,
     lower_hex: bool,
-    encodes_delimiter: bool,
 }
 
 fn read_path(bytes: &[u8]) -> Result<Path, &'static str> {
     if bytes.first() != Some(&b'/') {
         return Err("the target does not begin with a slash");
     }
-    let mut path = Path { len: 1, lower_hex: false, encodes_delimiter: false };
+    let mut path = Path { len: 1, lower_hex: false };
     let mut segment_start = 1;
     while let Some(&byte) = bytes.get(path.len) {
         match CLASSES[usize::from(byte)] {
@@ -106,7 +98,6 @@ fn read_path(bytes: &[u8]) -> Result<Path, &'static str> {
                 let encoded = read_encoded(bytes.get(path.len..).unwrap_or_default())?;
                 path.len += encoded.len;
                 path.lower_hex |= encoded.lower_hex;
-                path.encodes_delimiter |= encoded.delimiter;
             }
             Class::QueryMark => break,
             Class::Refused => return Err(why_not_in_path(byte)),
@@ -188,7 +179,6 @@ fn why_not_in_query(byte: u8) -> &'static str {
 struct Encoded {
     len: usize,
     lower_hex: bool,
-    delimiter: bool,
 }
 
 /// Reads the encoded character that `bytes` begins with.
@@ -197,7 +187,7 @@ fn read_encoded(bytes: &[u8]) -> Result<Encoded, &'static str> {
     let count = match first {
         0..=0x7f => {
             refuse_encoded(first)?;
-            return Ok(Encoded { len: 3, lower_hex, delimiter: is_delimiter(first) });
+            return Ok(Encoded { len: 3, lower_hex });
         }
         0xc2..=0xdf => 2,
         0xe0..=0xef => 3,
@@ -216,7 +206,7 @@ fn read_encoded(bytes: &[u8]) -> Result<Encoded, &'static str> {
     for character in text.chars() {
         lookalike::refuse(character)?;
     }
-    Ok(Encoded { len: count * 3, lower_hex, delimiter: false })
+    Ok(Encoded { len: count * 3, lower_hex })
 }
 
 const NOT_UTF8: &str = "the path is not UTF-8 once decoded";
@@ -267,15 +257,15 @@ fn with_upper_hex(raw: &str, path_len: usize) -> String {
     text
 }
 
-/// A segment with its encoded delimiters decoded, for looking up what else it may be read as.
+/// A segment with its encoded delimiters decoded.
 pub(crate) fn with_plain_delimiters(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
     let mut rest = segment;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
         let triplet = rest.as_bytes().get(before.len()..).unwrap_or_default();
-        match (read_triplet(triplet), after.get(2..)) {
-            (Ok((byte, _)), Some(following)) if is_delimiter(byte) => {
+        match (encoded_delimiter(triplet), after.get(2..)) {
+            (Some(byte), Some(following)) => {
                 text.push(char::from(byte));
                 rest = following;
             }
@@ -287,6 +277,11 @@ pub(crate) fn with_plain_delimiters(segment: &str) -> String {
     }
     text.push_str(rest);
     text
+}
+
+/// The delimiter that `bytes` begins with, if it is encoded.
+pub(crate) fn encoded_delimiter(bytes: &[u8]) -> Option<u8> {
+    read_triplet(bytes).ok().map(|(byte, _)| byte).filter(|byte| is_delimiter(*byte))
 }
 
 #[cfg(test)]

@@ -39,9 +39,11 @@ pub(super) fn variants(before: &Policy, after: &Policy, class: &Class) -> Vec<Va
 
 fn conditions<'p>(policy: &'p Policy, class: &Class) -> Vec<&'p Condition> {
     let Ok(target) = Target::parse(&class.path) else { return Vec::new() };
-    let rules = Method::ALL.into_iter().filter_map(|method| match policy.find(&target, method) {
-        Found::Rule(rule) => Some(rule),
-        Found::NoMethod(_) | Found::Ambiguous | Found::Nothing => None,
+    let rules = Method::ALL.into_iter().filter_map(|method| {
+        match policy.find_as_spelled(&target, method) {
+            Found::Rule(rule) => Some(rule),
+            Found::NoMethod(_) | Found::Ambiguous | Found::Nothing => None,
+        }
     });
     let guards = rules.filter_map(|rule| match &rule.effect {
         Effect::Guarded { when, .. } => Some(when),

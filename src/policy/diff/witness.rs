@@ -51,7 +51,7 @@ pub(super) fn classes(before: &Policy, after: &Policy) -> Vec<Class> {
 
 /// The rule of the winning pattern; the method chooses among its rules later.
 fn winner<'p>(policy: &'p Policy, target: &Target<'_>) -> Option<&'p Rule> {
-    match policy.find(target, Method::Get) {
+    match policy.find_as_spelled(target, Method::Get) {
         Found::Rule(rule) | Found::NoMethod(rule) => Some(rule),
         Found::Ambiguous | Found::Nothing => None,
     }

@@ -81,6 +81,20 @@ fn a_method_that_nobody_takes_leaves_every_rule_a_loser() {
 }
 
 #[test]
+fn a_second_spelling_shows_the_rules_of_both() {
+    let mut policy = policy();
+    let mut rules = policy.table.rules().to_vec();
+    rules[2].effect = Effect::Deny;
+    policy.table = RouteTable::build(rules).unwrap();
+    let target = Target::parse("/v1/ME").unwrap();
+    let explanation = policy.explain(Method::Get, &target, &HeaderMap::new(), None);
+    assert!(matches!(explanation.found, Found::Ambiguous));
+    let shown = [7, 9, 5, 3].map(|line| (line, Lost::Ambiguous));
+    assert_eq!(losers(&explanation), shown);
+    assert_eq!(explanation.outcome.unwrap_err().code(), "ambiguous_path");
+}
+
+#[test]
 fn needs_and_grants_are_shown_past_the_first_lack() {
     let policy = policy();
     let target = Target::parse("/v1/7?include=x").unwrap();

@@ -159,6 +159,78 @@ fn refusals_come_from_the_rule_before_the_permission() {
     assert_eq!(code(Method::Get, "/v1/status"), "passed");
 }
 
+/// The code that a GET by a caller who may do everything ends in.
+fn code_among(rules: &[(&str, &[Method], Option<&str>)], raw: &str) -> &'static str {
+    let catalogue = Catalogue::default();
+    let rules = rules.iter().map(|(pattern, methods, scope)| match scope {
+        None => rule(pattern, methods, Effect::Deny),
+        Some(scope) => {
+            let methods = methods.iter().copied().collect();
+            Rule { methods, ..category(&catalogue, pattern, scope, vec![]) }
+        }
+    });
+    let table = RouteTable::build(rules.collect()).unwrap();
+    let policy = Policy { catalogue, table };
+    let all = ["patient", "clinical", "system"].map(|scope| (scope, WRITE));
+    decide(&policy, Method::Get, raw, &HeaderMap::new(), &all)
+        .map_or_else(|r| r.code(), |_| "passed")
+}
+
+const ALL: &[Method] = &Method::ALL;
+
+#[test]
+fn a_second_spelling_falls_through_to_no_wider_rule() {
+    let rules: [(&str, &[Method], Option<&str>); 7] = [
+        ("/v1/**", ALL, Some("system")),
+        ("/v1/internal/**", ALL, None),
+        ("/v1/patients/{id}", ALL, Some("patient")),
+        ("/v1/patients/{id}/**", ALL, Some("patient")),
+        ("/v1/patients/export", &[Method::Get], Some("clinical")),
+        ("/v1/patients/import", &[Method::Put], Some("patient")),
+        ("/v1/closed/**", ALL, None),
+    ];
+    for raw in [
+        "/v1/INTERNAL/x",
+        "/v1/internal./x",
+        "/v1/internal%20/x",
+        "/v1/%20internal",
+        "/v1/Patients/7",
+        "/v1/patients/Export",
+        "/v1/patients/export.",
+        "/v1/patients/export/",
+        "/v1/patients/Export/",
+        "/v1/patients/Import",
+    ] {
+        assert_eq!(code_among(&rules, raw), "ambiguous_path", "{raw}");
+    }
+    for raw in [
+        "/v1/patients/7",
+        "/v1/patients/exports",
+        "/v1/patients/7/",
+        "/v1/patients/7/Export",
+        "/v1/patients/export",
+        "/v1/other/",
+    ] {
+        assert_eq!(code_among(&rules, raw), "passed", "{raw}");
+    }
+    for raw in ["/v1/internal/x", "/v1/internal/X/", "/v1/closed/Internal"] {
+        assert_eq!(code_among(&rules, raw), "route_denied", "{raw}");
+    }
+}
+
+#[test]
+fn a_second_spelling_that_is_decided_alike_passes() {
+    let rules: [(&str, &[Method], Option<&str>); 4] = [
+        ("/v1/users", ALL, Some("patient")),
+        ("/v1/users/**", ALL, Some("patient")),
+        ("/v1/users/me", ALL, Some("patient")),
+        ("/v1/users/{id}", &[Method::Get], Some("patient")),
+    ];
+    for raw in ["/v1/users/Me", "/v1/users/me", "/v1/users/", "/v1/users/ME/", "/v1/users/7/"] {
+        assert_eq!(code_among(&rules, raw), "passed", "{raw}");
+    }
+}
+
 #[test]
 fn nobody_passes_without_a_caller_unless_the_rule_is_public() {
     let policy = policy();

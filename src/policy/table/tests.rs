@@ -40,6 +40,18 @@ fn check(patterns: Vec<Rule>, cases: &[(&str, &str)]) {
     }
 }
 
+/// Compares what other spellings of a path would meet, in the order of their texts.
+fn check_alike(patterns: &[&str], cases: &[(&str, &[&str])]) {
+    let table = RouteTable::build(patterns.iter().map(|text| rule(text)).collect()).unwrap();
+    for (path, expected) in cases {
+        let alike = table.read(&Target::parse(path).unwrap()).alike;
+        let mut found: Vec<_> =
+            alike.iter().map(|run| &*table.rules()[run[0]].pattern.text).collect();
+        found.sort_unstable();
+        assert_eq!(found, *expected, "{path}");
+    }
+}
+
 #[test]
 fn the_most_specific_pattern_wins_whatever_the_order() {
     let patterns =
@@ -118,10 +130,85 @@ fn a_common_method_is_a_conflict() {
 
 #[test]
 fn an_encoded_delimiter_reads_two_ways_only_where_a_literal_has_it() {
-    let table = RouteTable::build(vec![rule("/fhir/$export"), rule("/fhir/{x}")]).unwrap();
-    let two_ways = |path| table.reads_two_ways(&Target::parse(path).unwrap());
-    assert!(two_ways("/fhir/%24export"));
-    assert!(!two_ways("/fhir/$export") && !two_ways("/fhir/%24") && !two_ways("/fhir/a%40b"));
+    let patterns = ["/fhir/$export", "/fhir/{x}"];
+    check_alike(
+        &patterns,
+        &[
+            ("/fhir/%24export", &["/fhir/$export"]),
+            ("/fhir/$export", &[]),
+            ("/fhir/%24", &[]),
+            ("/fhir/a%40b", &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_wildcard_tells_of_the_literals_that_the_segment_is_a_spelling_of() {
+    let patterns = ["/v1/**", "/v1/internal/**", "/v1/users/{id}", "/v1/users/me/notes"];
+    check_alike(
+        &patterns,
+        &[
+            ("/v1/INTERNAL/x", &["/v1/internal/**"]),
+            ("/v1/internal./x", &["/v1/internal/**"]),
+            ("/v1/internal%20/x", &["/v1/internal/**"]),
+            ("/v1/%20Internal", &["/v1/internal/**"]),
+            ("/v1/Users/7", &["/v1/users/{id}"]),
+            ("/v1/users/ME/notes", &["/v1/users/me/notes"]),
+            ("/v1/users/ME/Notes.", &["/v1/users/me/notes"]),
+            ("/v1/users/ME", &[]),
+            ("/v1/users/me/other", &[]),
+            ("/v1/internal/X", &[]),
+            ("/v1/internals/x", &[]),
+            ("/v1/x/internal", &[]),
+        ],
+    );
+}
+
+#[test]
+fn a_wildcard_tells_of_the_rule_that_a_slash_more_or_less_would_meet() {
+    let patterns = ["/v1/**", "/v1/export", "/v1/list/", "/v1/{id}/**", "/v2/{id}", "/v2/**"];
+    check_alike(
+        &patterns,
+        &[
+            ("/v1/export/", &["/v1/export"]),
+            ("/v1/export/%20", &[]),
+            ("/v1/list", &["/v1/list/"]),
+            ("/v2/7/", &["/v2/{id}"]),
+            ("/v1/export", &[]),
+            ("/v1/list/", &[]),
+            ("/v1/export/x", &[]),
+            ("/v2/7", &[]),
+            ("/v2/7/x/", &[]),
+        ],
+    );
+    check_alike(&["/v1/{id}", "/v1/{id}/"], &[("/v1/7", &[]), ("/v1/7/", &[])]);
+}
+
+#[test]
+fn ordinary_ids_have_no_other_spelling() {
+    let uuid = "/v1/123E4567-e89b-12d3-a456-426614174000";
+    let patterns =
+        ["/v1/{id:int}", "/v1/{id:uuid}", "/v1/{id}", "/v1/me", "/v1/$find", "/v1/7", "/v1/{id}/x"];
+    let nothing: &[&str] = &[];
+    let ids = ["/v1/8", "/v1/007", "/v1/7", uuid, "/v1/mel", "/v1/M-e", "/v1/a.b", "/v1/8/x"];
+    for id in ids {
+        check_alike(&patterns, &[(id, nothing)]);
+    }
+    let others: [(&str, &[&str]); 4] = [
+        ("/v1/8.", &["/v1/{id:int}"]),
+        ("/v1/7%20", &["/v1/7", "/v1/{id:int}"]),
+        ("/v1/Me", &["/v1/me"]),
+        ("/v1/%24Find", &["/v1/$find"]),
+    ];
+    check_alike(&patterns, &others);
+}
+
+#[test]
+fn two_literals_that_are_alike_are_both_found_and_a_third_spelling_tells_of_both() {
+    let patterns = ["/v1/users/{x}", "/v1/Users/{x}", "/v1/**"];
+    check(patterns.map(rule).into(), &[("/v1/users/7", patterns[0]), ("/v1/Users/7", patterns[1])]);
+    let both = [patterns[1], patterns[0]];
+    check_alike(&patterns, &[("/v1/users/7", &[]), ("/v1/Users/7", &[]), ("/v1/USERS/7", &both)]);
 }
 
 #[test]
@@ -158,7 +245,7 @@ fn a_path_of_many_segments_costs_no_more_than_the_table() {
 }
 
 fn segment() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["a", "b", "1", "{}", "{}", "{:int}", "{:uuid}"])
+    prop::sample::select(vec!["a", "b", "A", "$a", "1", "{}", "{}", "{:int}", "{:uuid}"])
 }
 
 prop_compose! {
@@ -182,7 +269,13 @@ fn any_path() -> impl Strategy<Value = String> {
         "a",
         "b",
         "c",
+        "A",
+        "B.",
+        "%20a",
+        "%24A",
+        "%20",
         "1",
+        "1.",
         "22",
         "00000000-0000-0000-0000-00000000000a",
     ]);
@@ -214,7 +307,14 @@ proptest! {
         for path in paths {
             let target = Target::parse(&path).unwrap();
             let expected = specificity::most_specific(table.rules(), &target);
-            prop_assert_eq!(table.find(&target), expected, "{}", path);
+            let reading = table.read(&target);
+            prop_assert_eq!(reading.own, expected, "{}", path);
+            let mut alike: Vec<_> = reading.alike.iter().flat_map(|run| run.iter()).copied().collect();
+            let mut expected = specificity::more_specific_alike(table.rules(), &target);
+            alike.sort_unstable();
+            alike.dedup();
+            expected.sort_unstable();
+            prop_assert_eq!(alike, expected, "{}", path);
         }
     }
 
