@@ -2,7 +2,8 @@
 //!
 //! The query is forwarded byte for byte, and nobody knows which parser reads it there. So everything here reads
 //! generously: `;` separates as `&` does, `+` is a space, names are compared without case and with every sign alike
-//! (PHP reads `x.y` as `x_y`), and a `[…]` at the end of a name is ignored. What is looked for is then found too often
+//! (PHP reads `x.y` as `x_y`), a `[…]` at the end of a name is ignored, `%u006e` is a letter as it is to classic ASP, and
+//! names and values end at a NUL and lose the space and the controls around them. What is looked for is then found too often
 //! rather than too rarely, which only ever asks for more permission or refuses.
 
 use std::borrow::Cow;
@@ -46,26 +47,33 @@ pub fn contains(query: &str, name: &str, wanted: &str) -> bool {
     })
 }
 
-/// Whether one item of a comma list is `wanted`, ignoring ASCII case and the space around it.
+/// Whether one item of a comma list is `wanted`, ignoring ASCII case and what is around it.
 pub fn list_contains(list: &str, wanted: &str) -> bool {
-    list.split(',').any(|item| item.trim().eq_ignore_ascii_case(wanted))
+    list.split([',', NUL]).any(|item| trimmed(item).eq_ignore_ascii_case(wanted))
 }
 
 /// Whether a decoded name is one of `wanted` to some parser.
 pub fn is_one_of(decoded: &str, wanted: &[&str]) -> bool {
-    let bare = decoded.split('[').next().unwrap_or_default();
-    let bare = bare.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let bare = trimmed(trimmed(decoded).split(['[', NUL]).next().unwrap_or_default());
     wanted.iter().any(|wanted| {
         bare.len() == wanted.len()
             && bare.bytes().zip(wanted.bytes()).all(|(a, b)| fold(a) == fold(b))
     })
 }
 
+/// Where a parser written in C sees the end of a text.
+const NUL: char = '\0';
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_control())
+}
+
 fn fold(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() || !byte.is_ascii() { byte.to_ascii_lowercase() } else { b'_' }
 }
 
-/// `+` and percent triplets decoded; an invalid triplet stays as it is, and what is not UTF-8 becomes U+FFFD.
+/// `+`, percent triplets and `%uXXXX` decoded; what is none of them stays as it is, and what is no character becomes
+/// U+FFFD.
 pub fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(text);
@@ -73,6 +81,11 @@ pub fn decode(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [byte, after @ ..] = rest {
+        if let Some((character, following)) = unicode_escape(rest) {
+            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = following;
+            continue;
+        }
         rest = after;
         bytes.push(match (*byte, after) {
             (b'+', _) => b' ',
@@ -88,6 +101,14 @@ pub fn decode(text: &str) -> Cow<'_, str> {
     }
     let text = String::from_utf8(bytes);
     Cow::Owned(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// The character of the `%uXXXX` that a text begins with, and what follows it.
+fn unicode_escape(text: &[u8]) -> Option<(char, &[u8])> {
+    let [b'%', b'u' | b'U', a, b, c, d, following @ ..] = text else { return None };
+    let unit = u16::from_be_bytes([hex::byte(*a, *b)?, hex::byte(*c, *d)?]);
+    let character = char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER);
+    Some((character, following))
 }
 
 #[cfg(test)]
@@ -110,12 +131,32 @@ mod tests {
     }
 
     #[test]
+    fn four_digits_after_a_u_are_a_character() {
+        let cases = [
+            ("%u006eotes", "notes"),
+            ("%U006E%u20aC", "n€"),
+            ("%u00e", "%u00e"),
+            ("%u00gg", "%u00gg"),
+            ("%u", "%u"),
+            ("%ud83d!", "\u{fffd}!"),
+            ("%u%75", "%uu"),
+        ];
+        for (text, decoded) in cases {
+            assert_eq!(decode(text), decoded, "{text}");
+        }
+    }
+
+    #[test]
     fn method_overrides_are_found_in_every_spelling() {
         for query in [
             "_method=DELETE",
             "a=1&_METHOD=delete",
             "a=1;_method=x",
             "%5Fmethod=PUT",
+            "%u005fmethod=PUT",
+            "a=1&_%U006dethod=PUT",
+            "_method%00x=PUT",
+            "%00_method=PUT",
             "_method[]=PUT",
             "_method%5B0%5D=PUT",
             "_method",
@@ -147,7 +188,15 @@ mod tests {
             ("include=a&Include=notes", true),
             ("include[]=notes", true),
             ("include%5B%5D=note%73", true),
+            ("include=%u006eotes", true),
+            ("%u0069nclude=notes", true),
+            ("include=notes%00", true),
+            ("include=a,%09notes%0A", true),
+            ("include=notes%00.json", true),
+            ("include[0]=notes", true),
             ("include=notes2", false),
+            ("include=%u006eotes2", false),
+            ("filter[include]=notes", false),
             ("include=my+notes", false),
             ("exclude=notes", false),
             ("include", false),

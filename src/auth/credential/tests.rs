@@ -83,6 +83,8 @@ fn a_key_in_the_query_is_a_refusal() {
         "/?X-Subscriber-Key=x",
         "/?x_vendor_key=x",
         "/?api_key[]=x",
+        "/?%u0061pi_key=x",
+        "/?q=%u0070st_sub_abc",
         "/?a=pst_sub_abc",
         "/?a=%70st_ven_abc",
         "/?a=Bearer+pst_sub_abc",

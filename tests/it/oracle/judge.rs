@@ -56,14 +56,17 @@ fn uuid(text: &str) -> bool {
     lengths == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// Whether any parser known to us would find `notes` in `include`: `;` as `&`, case and signs alike, `name[]`, spaces.
+/// Whether any parser known to us would find `notes` in `include`: `;` as `&`, case and signs alike, `name[]`, spaces,
+/// controls around or after the text.
 fn asks_for_notes(query: &str) -> bool {
     query.split(['&', ';']).any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name).to_lowercase(), decode(value).to_lowercase());
-        let bare = name.split('[').next().unwrap_or_default();
-        let bare = bare.trim_matches(|c: char| c.is_whitespace() || c.is_control());
-        bare == "include" && value.split(',').any(|item| item.trim() == "notes")
+        let trimmed = |text: &str| -> String {
+            text.trim_matches(|c: char| c.is_whitespace() || c.is_control()).to_owned()
+        };
+        let bare = trimmed(trimmed(&name).split(['[', '\0']).next().unwrap_or_default());
+        bare == "include" && value.split([',', '\0']).any(|item| trimmed(item) == "notes")
     })
 }
 
