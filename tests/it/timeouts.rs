@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::support::fixture::credentials;
 use super::support::upstream::ok;
-use super::support::{Gateway, Then, Upstream, Wire, request};
+use super::support::{Gateway, PATIENCE, Then, Upstream, Wire, request};
 
-/// Sends a byte every few milliseconds until the other side closes or says something.
+/// Sends a byte every few milliseconds until the other side closes or says something: long before the bytes run out.
 fn drip(wire: &mut Wire, bytes: &[u8], every: Duration) -> Duration {
     let begun = Instant::now();
     wire.patience(every);
@@ -17,12 +17,12 @@ fn drip(wire: &mut Wire, bytes: &[u8], every: Duration) -> Duration {
             Err(error) => !super::support::wire::timed_out(&error),
         };
         if gone || spoke {
-            break;
+            wire.patience(PATIENCE);
+            return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(15), "still open");
+        assert!(begun.elapsed() < PATIENCE * 2, "still open");
     }
-    wire.patience(super::support::PATIENCE);
-    begun.elapsed()
+    panic!("still open after {} bytes", bytes.len());
 }
 
 fn short(upstream: &Upstream) -> Gateway {
@@ -44,7 +44,7 @@ fn a_head_has_one_deadline_for_the_whole_of_it() {
     head.extend(b"X-Slow: ");
     head.extend([b'x'; 2000]);
     let took = drip(&mut wire, &head, Duration::from_millis(20));
-    assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_millis(250), "{took:?}");
     upstream.assert_untouched("a slow head");
     gateway.assert_alive(&upstream);
 }
@@ -53,15 +53,12 @@ fn a_head_has_one_deadline_for_the_whole_of_it() {
 fn a_silent_connection_and_an_idle_one_are_closed() {
     let upstream = Upstream::ok();
     let gateway = short(&upstream);
-    let begun = Instant::now();
     let mut silent = gateway.wire();
     assert!(silent.closes_after_anything());
-    assert!(begun.elapsed() < Duration::from_secs(5));
     let mut idle = gateway.wire();
     idle.send(&request("GET", "/v1/appointments", "key-all"));
     assert_eq!(idle.answer().status, 200);
     assert!(idle.closes());
-    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 fn post(extra: &str) -> Vec<u8> {
@@ -73,13 +70,11 @@ fn a_body_that_never_comes_is_a_timeout() {
     let upstream = Upstream::ok();
     let gateway = short(&upstream);
     for framing in ["Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let begun = Instant::now();
         let mut wire = gateway.wire();
         wire.send(&post(framing));
         wire.send(b"1\r\nx");
         let answer = wire.answer();
         assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"), "{framing}");
-        assert!(begun.elapsed() < Duration::from_secs(5));
         assert!(wire.closes());
     }
     assert!(upstream.take().iter().all(|seen| !seen.complete));
@@ -92,8 +87,10 @@ fn a_body_that_drips_is_too_slow_on_average() {
         Gateway::over(&upstream).proxy("body_timeout: 2s").proxy("min_body_rate: 10KiB/s").start();
     let mut wire = gateway.wire();
     wire.send(&post("Content-Length: 100000\r\n"));
-    let took = drip(&mut wire, &[b'x'; 2000], Duration::from_millis(50));
-    assert!(took < Duration::from_secs(14), "{took:?}");
+    drip(&mut wire, &[b'x'; 2000], Duration::from_millis(50));
+    let answer = wire.answer();
+    assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
+    assert!(wire.closes());
     assert!(upstream.take().iter().all(|seen| !seen.complete));
 }
 
@@ -149,7 +146,7 @@ fn a_long_answer_and_a_long_upload_outlive_every_idle_timer() {
 #[test]
 fn slow_callers_do_not_hold_up_the_others() {
     let upstream = Upstream::ok();
-    let gateway = Gateway::over(&upstream).start();
+    let gateway = Gateway::over(&upstream).proxy("header_timeout: 60s").start();
     let slow: Vec<_> = (0..300)
         .map(|n| {
             let mut wire = gateway.wire();
@@ -157,10 +154,9 @@ fn slow_callers_do_not_hold_up_the_others() {
             wire
         })
         .collect();
+    // An answer that waited for the slow ones would come after their `header_timeout`: later than anybody waits here.
     for _ in 0..20 {
-        let begun = Instant::now();
         gateway.assert_alive(&upstream);
-        assert!(begun.elapsed() < Duration::from_secs(3));
     }
     drop(slow);
 }
