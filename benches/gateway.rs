@@ -1,4 +1,5 @@
-//! The gateway beside a bare hyper forwarder, end to end: CPU per request, memory under a big body, time of a check.
+//! The gateway beside a bare hyper forwarder, end to end: CPU per request, memory under a big body, time of a check and
+//! of a refused key.
 //!
 //! Each proxy is a process of its own with one worker; load and upstream are threads of this one. The two are loaded in
 //! turn, round after round, so that what else the machine does falls on both; the ratio is taken inside each round. CPU
@@ -178,6 +179,37 @@ fn check_a_thousand_routes() {
     );
 }
 
+/// One speed for every wrong key: how far along a check came must not show in its time.
+fn refuse_wrong_keys() {
+    let directory = tempfile::TempDir::new().unwrap();
+    configure(directory.path(), load::upstream(), 1);
+    let postern = postern(directory.path());
+    let all_but_last = |key: &str| {
+        let mut key = key.to_owned();
+        key.pop();
+        key + "x"
+    };
+    let nothing_alike = |key: &str| "x".repeat(key.len());
+    let (subscriber, vendor) = (load::SUBSCRIBER_KEY, load::VENDOR_KEY);
+    let cases = [
+        ("unknown subscriber key", nothing_alike(subscriber), vendor.to_owned()),
+        ("all but its last character", all_but_last(subscriber), vendor.to_owned()),
+        ("unknown vendor key", subscriber.to_owned(), nothing_alike(vendor)),
+        ("both unknown", nothing_alike(subscriber), nothing_alike(vendor)),
+    ];
+    let mut times = cases.each_ref().map(|_| Vec::new());
+    // In turn, so that what else the machine does falls on all of them.
+    for _ in 0..20 {
+        for ((_, subscriber, vendor), times) in cases.iter().zip(&mut times) {
+            let taken = load::refusals(postern.address, subscriber, vendor, 200);
+            times.extend(taken.iter().map(|time| time.as_secs_f64() * 1e6));
+        }
+    }
+    for ((what, ..), times) in cases.iter().zip(times) {
+        println!("refused in {:.1} us at the median: {what} (aim: all alike)", median(times));
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|first| first == "floor") {
@@ -190,4 +222,5 @@ fn main() {
     compare_cpu(number("--rounds", 7), number("--requests", 40_000));
     stream_a_gibibyte();
     check_a_thousand_routes();
+    refuse_wrong_keys();
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 pub(crate) const SUBSCRIBER_KEY: &str = "sk-bench-0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 pub(crate) const VENDOR_KEY: &str = "vk-bench-0f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -10,8 +11,12 @@ pub(crate) const VENDOR_KEY: &str = "vk-bench-0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"status\":\"fine\"}";
 
 fn request(target: &str) -> Vec<u8> {
+    request_as(target, SUBSCRIBER_KEY, VENDOR_KEY)
+}
+
+fn request_as(target: &str, subscriber: &str, vendor: &str) -> Vec<u8> {
     format!(
-        "GET {target} HTTP/1.1\r\nHost: gw.test\r\nX-Subscriber-Key: {SUBSCRIBER_KEY}\r\nX-Vendor-Key: {VENDOR_KEY}\r\n\
+        "GET {target} HTTP/1.1\r\nHost: gw.test\r\nX-Subscriber-Key: {subscriber}\r\nX-Vendor-Key: {vendor}\r\n\
          Accept: application/json\r\nUser-Agent: bench/1\r\n\r\n"
     )
     .into_bytes()
@@ -114,4 +119,30 @@ pub(crate) fn download(from: SocketAddr, mut told: impl FnMut(u64)) -> u64 {
         }
     }
     total
+}
+
+/// How long each of so many requests with these keys takes to be refused, one after the other on one connection.
+pub(crate) fn refusals(
+    by: SocketAddr,
+    subscriber: &str,
+    vendor: &str,
+    count: usize,
+) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(by).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let (bytes, mut buffer) = (request_as("/v1/files/a/b", subscriber, vendor), [0; 8192]);
+    let times = (0..count).map(|_| {
+        let begun = Instant::now();
+        stream.write_all(&bytes).unwrap();
+        let mut ahead = Vec::new();
+        // A problem is one object with nothing behind it.
+        while !ahead.ends_with(b"}") && !ahead.ends_with(b"}\n") {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the gateway closed the connection");
+            ahead.extend_from_slice(&buffer[..count]);
+        }
+        assert!(ahead.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&ahead));
+        begun.elapsed()
+    });
+    times.collect()
 }
