@@ -1,8 +1,8 @@
 //! Every size has its limit, tried one below, at, and one above.
 
 use super::support::fixture::{credentials, request_with};
-use super::support::upstream::Recorded;
-use super::support::{Gateway, Upstream, eventually, request};
+use super::support::upstream::{Recorded, ok};
+use super::support::{Gateway, Then, Upstream, eventually, request};
 
 fn target(length: usize) -> String {
     let start = "/v1/appointments/";
@@ -133,6 +133,35 @@ fn a_chunked_body_is_counted_on_its_way() {
     eventually("the aborted requests to end", || upstream.open() <= 1);
     let whole = |seen: &Recorded| seen.complete && seen.line().starts_with("POST");
     assert!(!upstream.take().iter().any(whole), "a cut body looked whole");
+}
+
+#[test]
+fn a_body_that_grows_too_long_after_the_answer_began_is_cut_and_never_looks_whole() {
+    // Answers at once, and reads on.
+    let upstream = Upstream::start(|exchange| {
+        exchange.send(&ok("", "early"))?;
+        exchange.body()?;
+        Ok(Then::Keep)
+    });
+    let gateway = Gateway::over(&upstream).proxy("max_body: 1KiB").start();
+    let mut wire = gateway.wire();
+    let head = format!(
+        "POST /v1/appointments HTTP/1.1\r\n{}Transfer-Encoding: chunked\r\n\r\n",
+        credentials("key-all")
+    );
+    wire.send((head + "64\r\n" + &"x".repeat(100) + "\r\n").as_bytes());
+    let answer = wire.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "early"));
+    // Taken or not, the rest is more than the limit.
+    for _ in 0..20 {
+        wire.send(format!("64\r\n{}\r\n", "x".repeat(100)).as_bytes());
+    }
+    wire.send(b"0\r\n\r\nGET /v1/appointments/next HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    assert!(wire.closes(), "the connection stays open after a body that was cut");
+    eventually("the upstream to be let go", || upstream.open() == 0);
+    let seen = upstream.only();
+    assert!(!seen.complete, "a cut body looked whole");
+    assert!(seen.body_bytes <= 1024, "{} bytes", seen.body_bytes);
 }
 
 #[test]
