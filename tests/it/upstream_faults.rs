@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use super::support::fixture::request_with;
 use super::support::setup::Setup;
@@ -12,7 +11,6 @@ use super::support::{Gateway, Then, Upstream, request};
 
 fn expect(setup: &Setup, status: u16, code: &str, what: &str) {
     let gateway = setup.start();
-    let begun = Instant::now();
     let answer = gateway.get("/v1/appointments");
     assert_eq!(
         (answer.status, answer.code().as_str()),
@@ -20,7 +18,6 @@ fn expect(setup: &Setup, status: u16, code: &str, what: &str) {
         "{what}: {}",
         answer.text()
     );
-    assert!(begun.elapsed() < Duration::from_secs(8), "{what}: {:?}", begun.elapsed());
 }
 
 #[test]
@@ -48,10 +45,7 @@ fn an_upstream_that_does_not_take_the_connection_is_unreachable_after_the_connec
         })
         .collect();
     let setup = Setup::to(&[format!("http://{address}")]).upstream("connect_timeout: 300ms");
-    let gateway = setup.start();
-    let answer = gateway.get("/v1/appointments");
-    assert!(matches!(answer.status, 502 | 504), "{}", answer.text());
-    assert!(["upstream_unreachable", "upstream_timeout"].contains(&answer.code().as_str()));
+    expect(&setup, 502, "upstream_unreachable", "a connection that never comes up");
 }
 
 #[test]
@@ -239,11 +233,8 @@ fn interim_answers_are_few_and_never_the_answer() {
         }
         Ok(Then::Close)
     });
-    let gateway = Gateway::over(&storm).upstream("response_timeout: 1s").start();
-    let begun = Instant::now();
-    let answer = gateway.get("/v1/appointments");
-    assert!(matches!(answer.status, 502 | 504), "{}", answer.text());
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    let setup = Gateway::over(&storm).upstream("response_timeout: 1s");
+    expect(&setup, 504, "upstream_timeout", "interim answers without end");
 }
 
 #[test]
