@@ -1,13 +1,13 @@
 //! Upstreams that are missing, slow, resetting or talking nonsense: the table's codes, never a hang (UP).
 
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::support::fixture::request_with;
 use super::support::setup::Setup;
 use super::support::upstream::ok;
-use super::support::{Gateway, Then, Upstream, request};
+use super::support::{Gateway, Then, Upstream, eventually, request};
 
 fn expect(setup: &Setup, status: u16, code: &str, what: &str) {
     let gateway = setup.start();
@@ -265,5 +265,47 @@ fn a_flapping_upstream_serves_whenever_it_is_up() {
     let gateway = Gateway::over(&upstream).start();
     for n in 0..30 {
         assert_eq!(gateway.get(&format!("/v1/appointments/f{n}")).status, 200, "{n}");
+    }
+}
+
+#[test]
+fn a_name_is_reached_at_whichever_of_its_addresses_listens() {
+    // One address on some machines, two on others; a port is free on one of them at a time.
+    let addresses: Vec<_> = ("localhost", 0).to_socket_addrs().unwrap().collect();
+    for address in addresses {
+        let upstream = Upstream::at(address);
+        let name = format!("localhost:{}", upstream.address.port());
+        let gateway = Setup::to(&[format!("http://{name}")]).start();
+        for method in ["GET", "POST"] {
+            let answer = gateway.request(method, "/v1/appointments", "key-all");
+            assert_eq!(answer.status, 200, "{method} {address}: {}", answer.text());
+            assert_eq!(upstream.only().head.one("host"), Some(name.as_str()));
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_comes_and_goes_is_served_again_without_a_rush_of_connections() {
+    let first = Upstream::ok();
+    let address = first.address;
+    let gateway = Gateway::over(&first).proxy("workers: 1").start();
+    gateway.assert_alive(&first);
+    first.close();
+    for round in 0..3 {
+        for _ in 0..5 {
+            let answer = gateway.get("/v1/appointments");
+            let told = (answer.status, answer.code());
+            assert_eq!(told, (502, "upstream_unreachable".to_owned()), "{round}");
+        }
+        let upstream = Upstream::at(address);
+        eventually("the upstream to be served again", || {
+            gateway.get("/v1/appointments").status == 200
+        });
+        for _ in 0..20 {
+            assert_eq!(gateway.get("/v1/appointments").status, 200, "{round}");
+        }
+        let connections = upstream.connections();
+        assert!(connections <= 2, "{connections} connections for callers one after the other");
+        upstream.close();
     }
 }

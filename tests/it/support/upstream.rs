@@ -1,7 +1,8 @@
 //! A recording upstream: exact bytes of every request, answers by script, misbehaviour included.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::eventually;
 use super::message::{Feed, Framing, Head};
 
 /// What a test sees of one request.
@@ -34,6 +36,8 @@ pub(crate) enum Then {
     Close,
 }
 
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 type Script = dyn Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync;
 
 trait Duplex: Read + Write + Send {}
@@ -46,6 +50,8 @@ struct State {
     open: AtomicUsize,
     /// Bytes that were no request.
     garbage: Mutex<Vec<u8>>,
+    /// Of the connections that are open, by number.
+    sockets: Mutex<HashMap<usize, TcpStream>>,
     stop: AtomicBool,
 }
 
@@ -70,10 +76,16 @@ pub(crate) fn ok(extra: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{extra}\r\n{body}", body.len()).into_bytes()
 }
 
+fn whole_then_ok(exchange: &mut Exchange<'_>) -> io::Result<Then> {
+    exchange.body()?;
+    exchange.send(&ok("", "ok"))?;
+    Ok(Then::Keep)
+}
+
 impl Upstream {
     /// Answers every request with 200 and `ok`.
     pub(crate) fn ok() -> Self {
-        Self::answering(&ok("", "ok"))
+        Self::start(whole_then_ok)
     }
 
     /// Reads each request whole, then answers these bytes.
@@ -90,20 +102,20 @@ impl Upstream {
     where
         F: Fn(&mut Exchange<'_>) -> io::Result<Then> + Send + Sync + 'static,
     {
-        Self::listen(None, Arc::new(script))
+        Self::listen(ANY, None, Arc::new(script))
+    }
+
+    /// The same as `ok`, at an address of the test's own choice.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self::listen(address, None, Arc::new(whole_then_ok))
     }
 
     pub(crate) fn tls(config: Arc<ServerConfig>) -> Self {
-        let script = |exchange: &mut Exchange<'_>| {
-            exchange.body()?;
-            exchange.send(&ok("", "ok"))?;
-            Ok(Then::Keep)
-        };
-        Self::listen(Some(config), Arc::new(script))
+        Self::listen(ANY, Some(config), Arc::new(whole_then_ok))
     }
 
-    fn listen(tls: Option<Arc<ServerConfig>>, script: Arc<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn listen(at: SocketAddr, tls: Option<Arc<ServerConfig>>, script: Arc<Script>) -> Self {
+        let listener = TcpListener::bind(at).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let upstream = Self { address, https: tls.is_some(), state: Arc::clone(&state) };
@@ -114,15 +126,28 @@ impl Upstream {
                 }
                 let Ok(socket) = socket else { continue };
                 let number = state.connections.fetch_add(1, Ordering::SeqCst);
+                state.sockets.lock().unwrap().extend(socket.try_clone().map(|own| (number, own)));
                 let (state, script, tls) = (Arc::clone(&state), Arc::clone(&script), tls.clone());
                 thread::spawn(move || {
                     state.open.fetch_add(1, Ordering::SeqCst);
                     serve(&socket, number, &state, &*script, tls);
+                    state.sockets.lock().unwrap().remove(&number);
                     state.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
         upstream
+    }
+
+    /// Goes away: no connection stays, none is taken, and the port is free.
+    pub(crate) fn close(self) {
+        let address = self.address;
+        self.state.stop.store(true, Ordering::Relaxed);
+        for socket in self.state.sockets.lock().unwrap().values() {
+            drop(socket.shutdown(Shutdown::Both));
+        }
+        drop(self);
+        eventually("the upstream to be gone", || TcpStream::connect(address).is_err());
     }
 
     pub(crate) fn url(&self) -> String {
@@ -248,6 +273,11 @@ impl Exchange<'_> {
 
     /// Reads the whole body.
     pub(crate) fn body(&mut self) -> io::Result<()> {
+        self.whole_body().map(drop)
+    }
+
+    /// Reads the whole body; at most the first 64 KiB of it are kept.
+    pub(crate) fn whole_body(&mut self) -> io::Result<Vec<u8>> {
         let framing = self.framing();
         let (mut kept, mut count) = (Vec::new(), 0_u64);
         let outcome = self.feed.body(framing, |piece| {
@@ -257,11 +287,11 @@ impl Exchange<'_> {
             }
         });
         self.update(|recorded| {
-            recorded.body = kept;
+            recorded.body.clone_from(&kept);
             recorded.body_bytes = count;
             recorded.complete = outcome.is_ok();
         });
-        outcome
+        outcome.map(|()| kept)
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
