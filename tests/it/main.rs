@@ -32,4 +32,5 @@ mod tidy;
 mod timeouts;
 mod tls;
 mod upstream_faults;
+mod upstream_http2;
 mod websocket;

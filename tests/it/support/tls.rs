@@ -97,15 +97,21 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// What an https upstream presents.
+/// What an https upstream presents that knows nothing of ALPN.
 pub(crate) fn server(identity: &Identity) -> Arc<ServerConfig> {
+    server_with(identity, &[])
+}
+
+/// What an https upstream presents that speaks these protocols, the first of them best.
+pub(crate) fn server_with(identity: &Identity, alpn: &[&str]) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
 }
