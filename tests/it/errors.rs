@@ -1,6 +1,10 @@
 //! The shape of a refusal: a problem by RFC 9457, or the practice system's own.
 
-use super::support::{Gateway, Upstream, request};
+use postern::model::Refusal;
+
+use super::support::fixture::{credentials, request_with};
+use super::support::upstream::ok;
+use super::support::{Gateway, Then, Upstream, key, request, vendor_key};
 
 #[test]
 fn a_problem_says_what_why_and_which_request() {
@@ -30,6 +34,95 @@ fn a_problem_says_what_why_and_which_request() {
         assert_eq!(problem["request_id"].as_str(), answer.head.one("x-request-id"), "{target}");
     }
     upstream.assert_untouched("refusals");
+}
+
+/// Answers, is silent, or talks nonsense: as the target says.
+fn moody() -> Upstream {
+    Upstream::start(|exchange| {
+        exchange.body()?;
+        match exchange.head.word(1) {
+            "/v1/appointments/silent" => return exchange.hang(),
+            "/v1/appointments/nonsense" => exchange.send(b"nonsense\r\n\r\n")?,
+            _ => exchange.send(&ok("", "ok"))?,
+        }
+        Ok(Then::Keep)
+    })
+}
+
+/// Status, code, and what is refused with it: every line of the public table, as far as there are requests for it.
+fn table() -> Vec<(u16, &'static str, Vec<u8>)> {
+    let get = |target: &str, id: &str| request("GET", target, id);
+    let with = |extra: &str| request_with("GET", "/v1/appointments", "key-all", extra, "");
+    let (subscriber, vendor) = (key("key-all"), vendor_key("acme"));
+    let keys = |lines: String| {
+        format!("GET /v1/appointments HTTP/1.1\r\nHost: gw.test\r\n{lines}\r\n").into_bytes()
+    };
+    let post = |framing: &str| {
+        let credentials = credentials("key-all");
+        format!("POST /v1/appointments HTTP/1.1\r\n{credentials}{framing}\r\n").into_bytes()
+    };
+    let long = "x".repeat(2000);
+    vec![
+        (400, "ambiguous_path", get("/v1/%61ppointments", "key-all")),
+        (400, "method_override", with("X-HTTP-Method-Override: DELETE\r\n")),
+        (400, "malformed_request", with("Host: gw.test\r\n")),
+        (400, "duplicate_credentials", with(&format!("X-Vendor-Key: {vendor}\r\n"))),
+        (400, "credentials_in_query", get("/v1/appointments?api_key=x", "key-all")),
+        (417, "expectation_failed", with("Expect: miracles\r\n")),
+        (401, "subscriber_key_missing", keys(format!("X-Vendor-Key: {vendor}\r\n"))),
+        (401, "vendor_key_missing", keys(format!("X-Subscriber-Key: {subscriber}\r\n"))),
+        (
+            401,
+            "invalid_credentials",
+            keys(format!("X-Subscriber-Key: wrong\r\nX-Vendor-Key: {vendor}\r\n")),
+        ),
+        (403, "permission_denied", get("/v1/patients", "key-none")),
+        (403, "route_unmapped", get("/v1/nothing", "key-all")),
+        (403, "route_denied", get("/v1/internal/x", "key-all")),
+        (403, "wrong_api", get("/v1/appointments", "key-other")),
+        (403, "vendor_mismatch", get("/v1/appointments", "key-bound")),
+        (403, "upgrade_not_allowed", with("Connection: Upgrade\r\nUpgrade: websocket\r\n")),
+        (413, "body_too_large", post("Content-Length: 2000\r\n")),
+        (414, "target_too_long", get(&format!("/v1/appointments/{long}"), "key-all")),
+        (431, "headers_too_large", with(&format!("X-Long: {long}{long}{long}\r\n"))),
+        (408, "request_timeout", post("Content-Length: 5\r\n")),
+        (504, "upstream_timeout", get("/v1/appointments/silent", "key-all")),
+        (502, "upstream_protocol_error", get("/v1/appointments/nonsense", "key-all")),
+    ]
+}
+
+#[test]
+fn every_code_comes_with_its_status() {
+    let upstream = moody();
+    let gateway = Gateway::over(&upstream)
+        .proxy("max_body: 1KiB")
+        .proxy("max_target: 1KiB")
+        .proxy("max_header_bytes: 4KiB")
+        .proxy("body_timeout: 300ms")
+        .upstream("response_timeout: 300ms")
+        .start();
+    let check = |status: u16, code: &str, bytes: &[u8]| {
+        let answer = gateway.send(bytes);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
+        assert_eq!(answer.head.one("content-type"), Some("application/problem+json"), "{code}");
+        assert_eq!(answer.head.one("cache-control"), Some("no-store"), "{code}");
+        assert_eq!(answer.head.has("www-authenticate"), status == 401, "{code}");
+        let id = answer.head.one("x-request-id").unwrap_or_else(|| panic!("{code}: no id"));
+        assert_eq!(answer.json()["request_id"], id, "{code}");
+    };
+    let table = table();
+    for (status, code, bytes) in &table {
+        check(*status, code, bytes);
+    }
+    upstream.close();
+    check(502, "upstream_unreachable", &request("POST", "/v1/appointments", "key-all"));
+    let mut tried: Vec<&str> = table.iter().map(|(_, code, _)| *code).collect();
+    // `overloaded` needs a full house: it is tried where connections are counted.
+    tried.extend(["upstream_unreachable", "overloaded"]);
+    tried.sort_unstable();
+    let mut codes = Refusal::CODES.to_vec();
+    codes.sort_unstable();
+    assert_eq!(tried, codes);
 }
 
 #[test]
