@@ -21,6 +21,7 @@ mod examples;
 mod forwarding;
 mod headers;
 mod http2;
+mod http2_windows;
 mod limits;
 mod methods;
 mod oracle;

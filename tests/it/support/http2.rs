@@ -99,10 +99,15 @@ pub(crate) struct RawHttp2 {
 impl RawHttp2 {
     /// Connects and sends the preface with empty SETTINGS.
     pub(crate) fn to(address: SocketAddr) -> Self {
-        let mut connection = Self { stream: connect(address), ahead: Vec::new() };
+        let mut connection = Self::over(connect(address));
         connection.send(PREFACE);
         connection.send(&frame(SETTINGS, 0, 0, &[]));
         connection
+    }
+
+    /// Nothing sent yet.
+    pub(crate) fn over(stream: std::net::TcpStream) -> Self {
+        Self { stream, ahead: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
