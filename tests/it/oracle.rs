@@ -2,9 +2,11 @@
 //!
 //! Requests are written by a grammar and then spoiled byte by byte, from a corpus of every payload of these suites.
 //! The only verdict is on what the upstream recorded: `judge` says from the route list, in its own few lines, what
-//! that method and path need and whether the key named by the gateway may do it. `tests/fuzz-wire.sh SECONDS` runs
+//! that method and path need and whether the key named by the gateway may do it; `bodies`, whether a body that came to
+//! its end is the one that was sent. `tests/fuzz-wire.sh SECONDS` runs
 //! it for long; a failing input is written to a file and shown.
 
+mod bodies;
 mod generate;
 mod judge;
 
@@ -52,9 +54,9 @@ fn deliver(gateway: &Gateway, bytes: &[u8], half_close: bool) {
 
 fn upstream(verdict: Arc<judge::Verdict>) -> Upstream {
     Upstream::start(move |exchange| {
-        let whole = exchange.body();
+        let whole = exchange.whole_body();
         verdict.consider(&exchange.head);
-        whole?;
+        verdict.compare(&exchange.head, &whole?);
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
         Ok(Then::Keep)
     })
@@ -104,9 +106,11 @@ fn all_that_the_upstream_sees_was_judged_and_allowed() {
     upstream.assert_readable();
     verdict.report(seed);
     let (sent, passed) = (count.load(Ordering::Relaxed), verdict.allowed());
+    let same = verdict.same_bodies();
     assert!(passed > 0, "nothing passed: the generator writes no good requests");
+    assert!(same > 0, "no body was compared: the generator's tags do not pass");
     let line = format!(
-        "oracle: seed {seed}, {sent} connections, {passed} requests upstream, all allowed\n"
+        "oracle: seed {seed}, {sent} connections, {passed} requests upstream, all allowed; {same} bodies, all as sent\n"
     );
     drop(std::io::stderr().write_all(line.as_bytes()));
 }

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use super::bodies;
 use crate::headers::FOLDED;
 use crate::smuggling::{BAD_CHUNKS, DOUBTFUL};
 use crate::support::fixture::{KEYS, key, vendor_key};
@@ -186,6 +187,7 @@ pub(crate) fn request(rng: &mut Rng) -> Vec<u8> {
         bytes.extend(target(rng));
     }
     bytes.extend(b" HTTP/1.1\r\nHost: gw.test\r\n");
+    bytes.extend(bodies::tag(rng).bytes());
     bytes.extend(credentials(rng).bytes());
     bytes.extend(pick(rng, EXTRA).bytes());
     if rng.u8(..20) == 0 {
@@ -243,7 +245,7 @@ fn fields(rng: &mut Rng) -> Vec<(String, String)> {
         (":authority".to_owned(), "gw.test".to_owned()),
         (":path".to_owned(), path),
     ];
-    for line in (credentials(rng) + pick(rng, EXTRA)).lines() {
+    for line in (bodies::tag(rng) + &credentials(rng) + pick(rng, EXTRA)).lines() {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let hop = matches!(name, "Connection" | "Keep-Alive" | "Upgrade" | "Proxy-Connection");
         if !hop || rng.u8(..10) == 0 {

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bodies::{self, Sent};
 use crate::support::message::Head;
 
 /// Pattern and needs, the more specific first: the first that matches decides. R: what GET and HEAD need, W: the rest.
@@ -259,6 +260,8 @@ pub(crate) struct Verdict {
     allowed: AtomicU64,
     faults: Mutex<Vec<String>>,
     recent: Mutex<Vec<(u64, Vec<u8>)>>,
+    sent: Mutex<Sent>,
+    same_bodies: AtomicU64,
 }
 
 impl Verdict {
@@ -271,6 +274,21 @@ impl Verdict {
         }
     }
 
+    /// A body that came to its end must be the one that was sent; one that holds something counts.
+    pub(crate) fn compare(&self, head: &Head, body: &[u8]) {
+        match bodies::same(&self.sent, head, body) {
+            Ok(compared) => {
+                self.same_bodies
+                    .fetch_add(u64::from(compared && !body.is_empty()), Ordering::Relaxed);
+            }
+            Err(why) => self.faults.lock().unwrap().push(format!("{why}:\n{}", head.text())),
+        }
+    }
+
+    pub(crate) fn same_bodies(&self) -> u64 {
+        self.same_bodies.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn allowed(&self) -> u64 {
         self.allowed.load(Ordering::Relaxed)
     }
@@ -281,6 +299,7 @@ impl Verdict {
 
     /// Keeps the last inputs of each thread, so that a fault can be shown with what caused it.
     pub(crate) fn remember(&self, thread: u64, bytes: &[u8]) {
+        self.sent.lock().unwrap().remember(bytes);
         let mut recent = self.recent.lock().unwrap();
         recent.push((thread, bytes.to_vec()));
         let excess = recent.len().saturating_sub(64);
