@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::support::fixture::{credentials, request_with};
 use super::support::setup::Setup;
 use super::support::upstream::ok;
-use super::support::{Gateway, Then, Upstream, eventually, request};
+use super::support::{Gateway, Then, Upstream, eventually, request, say};
 
 #[test]
 fn the_first_byte_passes_while_the_upstream_is_still_sending() {
@@ -100,6 +100,7 @@ fn big_answer(mebibytes: usize) {
         .unwrap();
     assert_eq!(count, mebibytes << 20);
     let growth = most.saturating_sub(before);
+    say(&format!("{mebibytes} MiB passed, {growth} KiB more resident than the {before} before"));
     assert!(growth < 20 << 10, "{growth} KiB more");
 }
 

@@ -10,7 +10,7 @@ use super::support::http2::{
     good_fields, headers_frame,
 };
 use super::support::wire::connect;
-use super::support::{Gateway, Then, Upstream, eventually};
+use super::support::{Gateway, Then, Upstream, eventually, say};
 
 const STREAMS: u32 = 100;
 const MEBIBYTES: u64 = 64;
@@ -91,6 +91,7 @@ fn answers_that_nobody_takes_wait_at_the_upstream() {
     assert_eq!(sent, STREAMS * 20);
     let second = settled(&taken);
     let growth = gateway.memory().saturating_sub(before);
+    say(&format!("{growth} KiB more resident, {} MiB fetched for {sent} bytes", second >> 20));
     assert!(growth < MOST_KIB, "{growth} KiB more");
     let promised = u64::from(STREAMS) * (MEBIBYTES << 20);
     assert!(second < promised / 4, "{} MiB of {} were taken", second >> 20, promised >> 20);

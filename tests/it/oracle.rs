@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::support::fixture::request_with;
 use super::support::wire::connect;
-use super::support::{Gateway, Then, Upstream};
+use super::support::{Gateway, Then, Upstream, say};
 
 const THREADS: u64 = 12;
 
@@ -109,8 +109,7 @@ fn all_that_the_upstream_sees_was_judged_and_allowed() {
     let same = verdict.same_bodies();
     assert!(passed > 0, "nothing passed: the generator writes no good requests");
     assert!(same > 0, "no body was compared: the generator's tags do not pass");
-    let line = format!(
-        "oracle: seed {seed}, {sent} connections, {passed} requests upstream, all allowed; {same} bodies, all as sent\n"
-    );
-    drop(std::io::stderr().write_all(line.as_bytes()));
+    say(&format!(
+        "oracle: seed {seed}, {sent} connections, {passed} requests upstream, all allowed; {same} bodies, all as sent"
+    ));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::support::fixture::ROUTES;
 use super::support::setup::save;
-use super::support::{Gateway, Upstream, Wire, eventually, request};
+use super::support::{Gateway, Upstream, Wire, eventually, request, say};
 
 fn without_invoices() -> String {
     ROUTES.replace("  - path: /v1/invoices\n    category: billing.invoices\n", "")
@@ -72,7 +72,9 @@ fn a_reload_every_100_ms_under_load_fails_no_request() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(served.load(Ordering::Relaxed) > 50);
+    let served = served.load(Ordering::Relaxed);
+    say(&format!("{served} requests in {seconds} s of reloads, none failed"));
+    assert!(served > 50);
 }
 
 #[test]

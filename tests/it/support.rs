@@ -15,6 +15,7 @@ pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub(crate) use fixture::{key, request, vendor_key};
@@ -32,4 +33,9 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A measurement for whoever asked for it; seen with `--nocapture`.
+pub(crate) fn say(line: &str) {
+    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
