@@ -18,6 +18,7 @@ use crate::proxy::body::response::ResponseBody;
 use crate::proxy::client_address::client_address;
 use crate::proxy::forward::{Passage, forward, websocket};
 use crate::proxy::head::{Framing, Head, Verb};
+use crate::proxy::pulse::Wire;
 use crate::proxy::session::{Answer, Session};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{cors, respond, well_known};
@@ -150,7 +151,9 @@ impl Exchange<'_> {
             return Err(Refusal::BodyTooLarge { limit });
         }
         let fault = self.session.fault_cell(http_body::Body::is_end_stream(&body));
-        Ok(RequestBody::new(body, limit, Pace::of(proxy), fault))
+        let http2 = self.parts.version == http::Version::HTTP_2;
+        let wire = if http2 { Wire::Http2 } else { Wire::Http1 };
+        Ok(RequestBody::new(body, limit, Pace::of(proxy), wire, fault))
     }
 
     /// The caller's trace if it has one, else a new one.

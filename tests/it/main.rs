@@ -32,6 +32,7 @@ mod targets;
 mod tidy;
 mod timeouts;
 mod tls;
+mod uploads;
 mod upstream_faults;
 mod upstream_http2;
 mod websocket;

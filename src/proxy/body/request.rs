@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Proxy;
 use crate::model::Refusal;
+use crate::proxy::pulse::Wire;
 
 /// Over how long the rate of a body is averaged.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -54,13 +55,14 @@ pub struct RequestBody<B = Incoming> {
     left: u64,
     limit: u64,
     wait: Wait,
+    wire: Wire,
     fault: FaultCell,
 }
 
 impl<B: Body> RequestBody<B> {
     /// `fault` is where a fault will stand; bodies that are known to be empty may share one.
-    pub fn new(inner: B, limit: u64, pace: Pace, fault: FaultCell) -> Self {
-        Self { inner, left: limit, limit, wait: Wait::new(pace), fault }
+    pub(crate) fn new(inner: B, limit: u64, pace: Pace, wire: Wire, fault: FaultCell) -> Self {
+        Self { inner, left: limit, limit, wait: Wait::new(pace), wire, fault }
     }
 
     /// The cell where a fault will stand.
@@ -97,6 +99,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
                 return self.fail(BodyFault::TooSlow);
             };
             let data = match frame {
+                // Under HTTP/2 hyper takes a reset without an error for an end; only the stream's state tells them apart.
+                None if self.wire == Wire::Http2 && !self.inner.is_end_stream() => {
+                    return self.fail(BodyFault::Broken);
+                }
                 None => return Poll::Ready(None),
                 Some(Err(_)) => return self.fail(BodyFault::Broken),
                 Some(Ok(frame)) => match frame.into_data() {

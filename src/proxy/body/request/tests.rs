@@ -40,6 +40,7 @@ fn body(limit: u64, frames: Vec<(u64, Result<Frame<Bytes>, ()>)>) -> RequestBody
         Script { frames: frames.collect(), pause: None },
         limit,
         PACE,
+        Wire::Http1,
         FaultCell::default(),
     )
 }
