@@ -13,7 +13,7 @@ use crate::auth::Presented;
 use crate::config::Proxy;
 use crate::model::{Method, Refusal, RequestId, TraceParent};
 use crate::policy::{Admission, Target};
-use crate::proxy::body::request::{Pace, RequestBody};
+use crate::proxy::body::request::{Fate, Pace, RequestBody};
 use crate::proxy::body::response::ResponseBody;
 use crate::proxy::client_address::client_address;
 use crate::proxy::forward::{Passage, forward, websocket};
@@ -31,6 +31,7 @@ struct Exchange<'r> {
     /// Among the requests of the connection.
     position: u64,
     id: RequestId,
+    fate: &'r Rc<Fate>,
 }
 
 /// Answers one request. Every refusal is an answer, so nothing fails here.
@@ -45,19 +46,30 @@ pub(crate) async fn answer(
     let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
     let position = ticket.position;
     let has_body = !http_body::Body::is_end_stream(&body);
-    let exchange = Exchange { session: &session, snapshot: &snapshot, parts: &parts, position, id };
-    let (mut response, code) = match exchange.serve(body).await {
-        Ok(response) => (response, ""),
+    let fate = session.fate(!has_body);
+    let exchange = Exchange {
+        session: &session,
+        snapshot: &snapshot,
+        parts: &parts,
+        position,
+        id,
+        fate: &fate,
+    };
+    let (mut response, code, close) = match exchange.serve(body).await {
+        // What is left of an upload is not for the upstream any more, and no request either.
+        Ok(response) => (response, "", !fate.has_ended()),
         Err(refusal) => {
             let close = has_body || ends_the_connection(&refusal);
-            if close {
-                session.pulse.set_linger();
-            }
-            // HTTP/2 has no such header: a refused stream leaves the others alone.
-            let close = close && parts.version < http::Version::HTTP_2;
-            (respond::refuse(config, &refusal, id, close), refusal.code())
+            (respond::refuse(config, &refusal, id), refusal.code(), close)
         }
     };
+    if close {
+        session.pulse.set_linger();
+    }
+    // HTTP/2 has no such header: a stream that ends leaves the others alone.
+    if close && parts.version < http::Version::HTTP_2 {
+        respond::close(&mut response);
+    }
     cors::permit(&config.proxy.cors_origins, &parts.headers, response.headers_mut());
     session.worker.cells.request(response.status().as_u16(), code);
     Ok(response.map(|body| Answer::new(body, ticket)))
@@ -150,10 +162,9 @@ impl Exchange<'_> {
         if matches!(head.body, Framing::Length(length) if length > limit) {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        let fault = self.session.fault_cell(http_body::Body::is_end_stream(&body));
         let http2 = self.parts.version == http::Version::HTTP_2;
         let wire = if http2 { Wire::Http2 } else { Wire::Http1 };
-        Ok(RequestBody::new(body, limit, Pace::of(proxy), wire, fault))
+        Ok(RequestBody::new(body, limit, Pace::of(proxy), wire, Rc::clone(self.fate)))
     }
 
     /// The caller's trace if it has one, else a new one.

@@ -40,13 +40,8 @@ struct Wording {
     title: &'static str,
 }
 
-/// The answer to a refused request. `close`: this connection is not to be used again.
-pub(crate) fn refuse(
-    config: &Config,
-    refusal: &Refusal,
-    id: RequestId,
-    close: bool,
-) -> Response<ResponseBody> {
+/// The answer to a refused request.
+pub(crate) fn refuse(config: &Config, refusal: &Refusal, id: RequestId) -> Response<ResponseBody> {
     let wording = wording(refusal);
     let digits = id.digits();
     let request_id = std::str::from_utf8(&digits).unwrap_or_default();
@@ -56,10 +51,12 @@ pub(crate) fn refuse(
     if wording.status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
     }
-    if close {
-        response.headers_mut().insert(header::CONNECTION, CLOSE);
-    }
     response
+}
+
+/// Says that this connection is not to be used again.
+pub(crate) fn close(response: &mut Response<ResponseBody>) {
+    response.headers_mut().insert(header::CONNECTION, CLOSE);
 }
 
 /// The same as a status and bytes, for a caller whose head never ended, so that hyper has no request to answer.

@@ -1,6 +1,5 @@
 //! What the requests of one connection have in common, and the token that each of them holds while it is answered.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::proxy::body::request::FaultCell;
+use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody};
 use crate::proxy::pulse::Pulse;
 use crate::proxy::worker::Worker;
@@ -21,13 +20,13 @@ pub(crate) struct Session {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) peer: IpAddr,
     pub(crate) https: bool,
-    /// The fault of bodies that have no bytes, and so none.
-    no_fault: FaultCell,
+    /// The fate of all bodies that have no bytes.
+    sealed: Rc<Fate>,
 }
 
 impl Session {
     pub(crate) fn new(worker: Rc<Worker>, pulse: &Arc<Pulse>, peer: IpAddr, https: bool) -> Self {
-        Self { worker, pulse: Arc::clone(pulse), peer, https, no_fault: Rc::default() }
+        Self { worker, pulse: Arc::clone(pulse), peer, https, sealed: Rc::new(Fate::sealed()) }
     }
 
     /// A request begins; it ends when the ticket is dropped.
@@ -35,9 +34,9 @@ impl Session {
         Ticket { position: self.pulse.begin(), pulse: Arc::clone(&self.pulse) }
     }
 
-    /// Where the fault of a body will stand.
-    pub(crate) fn fault_cell(&self, empty: bool) -> FaultCell {
-        if empty { Rc::clone(&self.no_fault) } else { Rc::new(Cell::new(None)) }
+    /// Where it will stand what became of a body.
+    pub(crate) fn fate(&self, empty: bool) -> Rc<Fate> {
+        if empty { Rc::clone(&self.sealed) } else { Rc::default() }
     }
 }
 

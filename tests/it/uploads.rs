@@ -50,3 +50,56 @@ fn an_http2_upload_of_unknown_length_is_whole_at_its_end() {
         assert_eq!((seen.complete, seen.body_bytes), (true, 500));
     }
 }
+
+fn post(framing: &str) -> Vec<u8> {
+    let keys = credentials("key-all");
+    format!("POST /v1/appointments HTTP/1.1\r\n{keys}{framing}\r\n").into_bytes()
+}
+
+#[test]
+fn an_answer_that_comes_before_the_upload_ended_closes_the_connection() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")?;
+        exchange.hang()
+    });
+    let gateway = Gateway::over(&upstream).start();
+    let cases = [
+        ("Content-Length: 1000000\r\n", "some".to_owned()),
+        ("Transfer-Encoding: chunked\r\n", format!("f4240\r\n{}", "x".repeat(100))),
+    ];
+    for (framing, begun) in cases {
+        let mut wire = gateway.wire();
+        wire.send(&post(framing));
+        wire.send(begun.as_bytes());
+        let answer = wire.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (403, "no"), "{framing}");
+        assert!(answer.closes(), "{framing}: {}", answer.head.text());
+        // The rest is read away: a reset would take the answer from whoever has not read it yet.
+        assert!(wire.send(&[b'x'; 60_000]), "{framing}");
+        wire.half_close();
+        wire.patience(Duration::from_secs(5));
+        assert!(matches!(wire.feed.fill(), Ok(0)), "{framing}: a reset");
+    }
+}
+
+#[test]
+fn a_whole_upload_leaves_the_connection_open() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.body()?;
+        exchange.send(&ok("", "ok"))?;
+        Ok(Then::Keep)
+    });
+    let gateway = Gateway::over(&upstream).start();
+    let mut wire = gateway.wire();
+    let cases = [
+        ("Content-Length: 4\r\n", "some"),
+        ("Content-Length: 0\r\n", ""),
+        ("Transfer-Encoding: chunked\r\n", "4\r\nsome\r\n0\r\n\r\n"),
+    ];
+    for (framing, body) in cases {
+        wire.send(&post(framing));
+        wire.send(body.as_bytes());
+        let answer = wire.answer();
+        assert_eq!((answer.status, answer.closes()), (200, false), "{framing}");
+    }
+}

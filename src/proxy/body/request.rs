@@ -31,8 +31,34 @@ pub enum BodyFault {
     Broken,
 }
 
-/// Shared with `forward`, which looks here when sending failed.
-pub type FaultCell = Rc<Cell<Option<BodyFault>>>;
+/// What became of a body, shared with those who do not have it: `forward`, which looks here when sending failed, and
+/// `handle`, which closes the connection under an upload that is still coming.
+#[derive(Debug, Default)]
+pub struct Fate {
+    fault: Cell<Option<BodyFault>>,
+    ended: Cell<bool>,
+}
+
+impl Fate {
+    /// The fate of a body that has no bytes.
+    pub fn sealed() -> Self {
+        Self { fault: Cell::new(None), ended: Cell::new(true) }
+    }
+
+    /// Why it ended before its end.
+    pub fn get(&self) -> Option<BodyFault> {
+        self.fault.get()
+    }
+
+    pub(crate) fn set(&self, fault: Option<BodyFault>) {
+        self.fault.set(fault);
+    }
+
+    /// Whether its last byte came.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+}
 
 /// How fast a body has to come.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +82,18 @@ pub struct RequestBody<B = Incoming> {
     limit: u64,
     wait: Wait,
     wire: Wire,
-    fault: FaultCell,
+    fate: Rc<Fate>,
 }
 
 impl<B: Body> RequestBody<B> {
-    /// `fault` is where a fault will stand; bodies that are known to be empty may share one.
-    pub(crate) fn new(inner: B, limit: u64, pace: Pace, wire: Wire, fault: FaultCell) -> Self {
-        Self { inner, left: limit, limit, wait: Wait::new(pace), wire, fault }
+    /// `fate` is where its end will stand; bodies that are known to be empty may share one.
+    pub(crate) fn new(inner: B, limit: u64, pace: Pace, wire: Wire, fate: Rc<Fate>) -> Self {
+        Self { inner, left: limit, limit, wait: Wait::new(pace), wire, fate }
     }
 
-    /// The cell where a fault will stand.
-    pub fn fault(&self) -> FaultCell {
-        Rc::clone(&self.fault)
+    /// Where its end will stand.
+    pub fn fault(&self) -> Rc<Fate> {
+        Rc::clone(&self.fate)
     }
 
     /// A body with no bytes at all (known before the first poll).
@@ -80,7 +106,7 @@ impl<B: Body> RequestBody<B> {
     }
 
     fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        self.fault.set(Some(fault));
+        self.fate.set(Some(fault));
         Poll::Ready(Some(Err(fault)))
     }
 }
@@ -103,7 +129,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
                 None if self.wire == Wire::Http2 && !self.inner.is_end_stream() => {
                     return self.fail(BodyFault::Broken);
                 }
-                None => return Poll::Ready(None),
+                None => {
+                    self.fate.ended.set(true);
+                    return Poll::Ready(None);
+                }
                 Some(Err(_)) => return self.fail(BodyFault::Broken),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
@@ -120,6 +149,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
             if self.wait.arrived(length) {
                 return self.fail(BodyFault::TooSlow);
             }
+            self.fate.ended.set(self.inner.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }

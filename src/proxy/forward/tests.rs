@@ -14,7 +14,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::config::{Endpoint, Upstream, UpstreamTls};
 use crate::model::Place;
 use crate::proxy::body::BodyFault;
-use crate::proxy::body::request::FaultCell;
+use crate::proxy::body::request::Fate;
 use crate::proxy::forward::order::tests::{order, parts};
 use crate::proxy::upstream::outgoing::Scripted;
 
@@ -346,7 +346,7 @@ fn endpoints_that_refuse_are_passed_over() {
 /// An upload that breaks by the caller's doing.
 fn broken_upload() -> Outgoing {
     let (sender, frames) = mpsc::channel(1);
-    let fault: FaultCell = Rc::default();
+    let fault: Rc<Fate> = Rc::default();
     let told = Rc::clone(&fault);
     spawn_local(async move {
         sender.send(Ok(Frame::data(Bytes::from_static(b"x")))).await.unwrap();

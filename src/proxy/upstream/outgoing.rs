@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::proxy::body::request::FaultCell;
+use crate::proxy::body::request::Fate;
 use crate::proxy::body::{BodyFault, RequestBody};
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Outgoing {
     }
 
     /// Where a fault of the caller's will stand.
-    pub(crate) fn fault(&self) -> Option<FaultCell> {
+    pub(crate) fn fault(&self) -> Option<Rc<Fate>> {
         match &self.source {
             Source::Empty => None,
             Source::Caller(body) => Some(body.fault()),
@@ -154,7 +154,7 @@ impl Drop for Outgoing {
 pub(crate) struct Scripted {
     pub(crate) frames: tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, BodyFault>>,
     pub(crate) length: Option<u64>,
-    pub(crate) fault: FaultCell,
+    pub(crate) fault: Rc<Fate>,
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn body(limit: u64, frames: Vec<(u64, Result<Frame<Bytes>, ()>)>) -> RequestBody
         limit,
         PACE,
         Wire::Http1,
-        FaultCell::default(),
+        Rc::default(),
     )
 }
 
