@@ -98,12 +98,17 @@ impl Pulse {
         }
     }
 
-    /// The wire says whether a write is waiting for the caller.
+    /// The wire says whether a write is waiting for the caller. An answer that was handed over is not out before that.
     pub(crate) fn writing(&self, stalled: bool) {
-        if !stalled {
+        if stalled == (self.stalled_since.load(Ordering::Relaxed) != 0) {
+            return;
+        }
+        let now = self.now();
+        if stalled {
+            self.stalled_since.store(now, Ordering::Relaxed);
+        } else {
             self.stalled_since.store(0, Ordering::Relaxed);
-        } else if self.stalled_since.load(Ordering::Relaxed) == 0 {
-            self.stalled_since.store(self.now(), Ordering::Relaxed);
+            self.quiet_since.store(now, Ordering::Relaxed);
         }
     }
 
@@ -161,7 +166,8 @@ impl Pulse {
     pub(crate) fn kept_alive_since(&self) -> Option<Instant> {
         let waits = self.in_flight.load(Ordering::Relaxed) == 0
             && self.requests.load(Ordering::Relaxed) > 0
-            && self.head_since.load(Ordering::Relaxed) == 0;
+            && self.head_since.load(Ordering::Relaxed) == 0
+            && self.stalled_since.load(Ordering::Relaxed) == 0;
         waits.then(|| self.instant(self.quiet_since.load(Ordering::Relaxed), Duration::ZERO))
     }
 
@@ -181,7 +187,8 @@ impl Pulse {
         if stalled != 0 && out(self.instant(stalled, timers.write)) {
             return Err(Overdue::Stalled);
         }
-        let busy = self.in_flight.load(Ordering::Relaxed) > 0;
+        // Bytes of ours that still wait to be taken are work, too: closing would cut an answer short.
+        let busy = stalled != 0 || self.in_flight.load(Ordering::Relaxed) > 0;
         let quiet = self.quiet_since.load(Ordering::Relaxed);
         let head = self.head_since.load(Ordering::Relaxed);
         if head != 0 && (!busy || wire == Wire::Http2) {

@@ -28,6 +28,7 @@ mod oracle;
 mod reload;
 mod routing;
 mod smuggling;
+mod stalled;
 mod targets;
 mod tidy;
 mod timeouts;

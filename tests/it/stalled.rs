@@ -1,0 +1,57 @@
+//! Callers who do not read, or read slowly: what they hold is let go, and what they were sent stays whole.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::support::fixture::request_with;
+use super::support::http2::{
+    END_HEADERS, END_STREAM, RawHttp2, SETTINGS, frame, good_fields, headers_frame,
+};
+use super::support::{Gateway, PATIENCE, Then, Upstream, eventually, request};
+
+const WHOLE: u8 = END_STREAM | END_HEADERS;
+
+/// Answers every request with so many bytes, however the caller reads them.
+fn sending(bytes: usize) -> Upstream {
+    Upstream::start(move |exchange| {
+        exchange.body()?;
+        exchange.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes())?;
+        exchange.send(&vec![b'.'; bytes])?;
+        Ok(Then::Keep)
+    })
+}
+
+#[test]
+fn a_head_that_waits_behind_an_unread_answer_puts_nothing_into_it() {
+    // Some of these end in what the system holds, some in what the gateway holds.
+    let small = (0..12).map(|n| 100_000 + n * 60_000);
+    let sizes: Vec<usize> = small.chain((3..15).map(|n| n * 400_000)).collect();
+    let upstream = Upstream::start(|exchange| {
+        exchange.body()?;
+        let bytes: usize = exchange.head.word(1).rsplit('/').next().unwrap().parse().unwrap();
+        exchange.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes())?;
+        exchange.send(&vec![b'.'; bytes])?;
+        Ok(Then::Keep)
+    });
+    let gateway = Gateway::over(&upstream).proxy("header_timeout: 300ms").start();
+    let mut wires: Vec<_> = sizes
+        .iter()
+        .map(|size| {
+            let mut wire = gateway.wire();
+            let target = format!("/v1/appointments/{size}");
+            wire.send(&request("GET", &target, "key-all"));
+            wire.send(b"GET /v1/app");
+            wire
+        })
+        .collect();
+    // The head must be late before the answer is read.
+    std::thread::sleep(Duration::from_secs(2));
+    for (wire, size) in wires.iter_mut().zip(sizes) {
+        let answer = wire.answer();
+        assert_eq!((answer.status, answer.complete, answer.body.len()), (200, true, size));
+        assert!(answer.body.iter().all(|byte| *byte == b'.'), "{size}: something within the body");
+        assert_eq!(wire.answer().status, 408, "{size}");
+        assert!(wire.closes());
+    }
+}
