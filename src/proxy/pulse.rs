@@ -89,9 +89,10 @@ impl Pulse {
         self.opened + Duration::from_millis(mark) + after
     }
 
-    /// The wire says whether it stands within a head.
+    /// The wire says whether it stands within a head; of one with a flaw it cannot say when its request has begun.
     pub(crate) fn head(&self, arriving: bool) {
-        if !arriving {
+        let begun = self.requests.load(Ordering::Relaxed);
+        if !arriving || self.flaw.get().is_some_and(|(at, _)| *at < begun) {
             self.head_since.store(0, Ordering::Relaxed);
         } else if self.head_since.load(Ordering::Relaxed) == 0 {
             self.head_since.store(self.now(), Ordering::Relaxed);
@@ -115,7 +116,11 @@ impl Pulse {
     /// A request begins; its position among the requests of the connection.
     pub(crate) fn begin(&self) -> u64 {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.requests.fetch_add(1, Ordering::Relaxed)
+        let position = self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.flaw(position).is_some() {
+            self.head(false);
+        }
+        position
     }
 
     /// The answer to a request has ended.

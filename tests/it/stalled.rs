@@ -55,3 +55,34 @@ fn a_head_that_waits_behind_an_unread_answer_puts_nothing_into_it() {
         assert!(wire.closes());
     }
 }
+
+#[test]
+fn a_head_with_a_flaw_has_the_time_of_a_head() {
+    let upstream = Upstream::ok();
+    let gateway =
+        Gateway::over(&upstream).proxy("header_timeout: 300ms").proxy("idle_timeout: 60s").start();
+    for used in [false, true] {
+        let mut wire = gateway.wire();
+        if used {
+            wire.send(&request("GET", "/v1/appointments", "key-all"));
+            assert_eq!(wire.answer().status, 200);
+            upstream.take();
+        }
+        wire.send(b"GET /v1/appointments HTTP/1.1\nHost: gw.test\r\n");
+        let answer = wire.answer();
+        assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"), "{used}");
+        assert!(wire.closes());
+    }
+    upstream.assert_untouched("a head that never ended");
+}
+
+#[test]
+fn a_flawed_request_that_is_being_answered_is_no_late_head() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("header_timeout: 300ms").start();
+    let mut wire = gateway.wire();
+    let bytes = request_with("GET", "/v1/appointments", "key-all", "X-A: b\n", "");
+    wire.send(&bytes);
+    assert_eq!(wire.answer().status, 400);
+    assert!(wire.closes());
+}

@@ -73,10 +73,10 @@ impl Guard {
         }
     }
 
-    /// Whether a head has begun and not ended.
+    /// Whether a head has begun and not ended. Where a head with a flaw ends, nobody can say: it ends for hyper alone.
     pub(crate) fn is_within_head(&self) -> bool {
         match self.state {
-            State::Headers => true,
+            State::Headers | State::Blind => true,
             State::Start(_) => !self.held.is_empty(),
             _ => false,
         }
