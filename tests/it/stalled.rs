@@ -86,3 +86,30 @@ fn a_flawed_request_that_is_being_answered_is_no_late_head() {
     assert_eq!(wire.answer().status, 400);
     assert!(wire.closes());
 }
+
+/// Reads so many bytes ten times a second; how many came in that time.
+fn read_steadily(stream: &mut TcpStream, step: usize, time: Duration) -> usize {
+    let begun = Instant::now();
+    let mut piece = vec![0; step];
+    let mut total = 0;
+    while begun.elapsed() < time {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return total,
+            Ok(count) => total += count,
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    total
+}
+
+#[test]
+fn a_caller_who_reads_slowly_but_steadily_is_not_cut() {
+    let upstream = sending(100 << 20);
+    let gateway = Gateway::over(&upstream).proxy("write_timeout: 2s").start();
+    let mut wire = gateway.wire();
+    wire.send(&request("GET", "/v1/files/big", "key-all"));
+    assert!(read_steadily(&mut wire.feed.stream, 20_000, Duration::from_secs(7)) > 100_000);
+    wire.patience(PATIENCE);
+    let mut more = vec![0; 32 << 20];
+    wire.feed.stream.read_exact(&mut more).expect("the answer goes on");
+}
