@@ -172,7 +172,8 @@ impl Pulse {
         let waits = self.in_flight.load(Ordering::Relaxed) == 0
             && self.requests.load(Ordering::Relaxed) > 0
             && self.head_since.load(Ordering::Relaxed) == 0
-            && self.stalled_since.load(Ordering::Relaxed) == 0;
+            && self.stalled_since.load(Ordering::Relaxed) == 0
+            && !self.is_tunnel();
         waits.then(|| self.instant(self.quiet_since.load(Ordering::Relaxed), Duration::ZERO))
     }
 

@@ -27,6 +27,7 @@ mod methods;
 mod oracle;
 mod reload;
 mod routing;
+mod seats;
 mod smuggling;
 mod stalled;
 mod targets;
