@@ -235,7 +235,7 @@ async fn drive<C: Future>(
     wire: Wire,
 ) -> End {
     let pulse: &Pulse = &seated.seat.pulse;
-    let mut watchdog = pin!(sleep_until(Instant::now() + timers.header));
+    let mut watchdog = pin!(sleep_until(Instant::now() + timers.shortest()));
     let mut told = false;
     poll_fn(|cx| {
         loop {

@@ -19,7 +19,7 @@ use crate::proxy::client_address::client_address;
 use crate::proxy::forward::{Passage, forward, websocket};
 use crate::proxy::head::{Framing, Head, Verb};
 use crate::proxy::pulse::Wire;
-use crate::proxy::session::{Answer, Session};
+use crate::proxy::session::{Answer, Session, Ticket};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{cors, respond, well_known};
 
@@ -28,8 +28,7 @@ struct Exchange<'r> {
     session: &'r Session,
     snapshot: &'r Arc<Snapshot>,
     parts: &'r Parts,
-    /// Among the requests of the connection.
-    position: u64,
+    ticket: &'r Ticket,
     id: RequestId,
     fate: &'r Rc<Fate>,
 }
@@ -39,19 +38,19 @@ pub(crate) async fn answer(
     session: Rc<Session>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let ticket = session.begin();
+    let http2 = request.version() == http::Version::HTTP_2;
+    let ticket = session.begin(if http2 { Wire::Http2 } else { Wire::Http1 });
     let snapshot = session.worker.current();
     let config = &snapshot.config;
     let (parts, body) = request.into_parts();
     let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
-    let position = ticket.position;
     let has_body = !http_body::Body::is_end_stream(&body);
     let fate = session.fate(!has_body);
     let exchange = Exchange {
         session: &session,
         snapshot: &snapshot,
         parts: &parts,
-        position,
+        ticket: &ticket,
         id,
         fate: &fate,
     };
@@ -67,7 +66,7 @@ pub(crate) async fn answer(
         session.pulse.set_linger();
     }
     // HTTP/2 has no such header: a stream that ends leaves the others alone.
-    if close && parts.version < http::Version::HTTP_2 {
+    if close && ticket.wire == Wire::Http1 {
         respond::close(&mut response);
     }
     cors::permit(&config.proxy.cors_origins, &parts.headers, response.headers_mut());
@@ -80,7 +79,7 @@ impl Exchange<'_> {
         let Self { session, snapshot, parts, .. } = *self;
         let (config, headers) = (&snapshot.config, &parts.headers);
         let Proxy { max_target, max_headers, .. } = config.proxy;
-        if let Some(flaw) = session.pulse.flaw(self.position) {
+        if let Some(flaw) = session.pulse.flaw(self.ticket.position) {
             return Err(flaw.refusal(max_target));
         }
         let head = Head::screen(parts, session.https, max_target, max_headers)?;
@@ -162,9 +161,8 @@ impl Exchange<'_> {
         if matches!(head.body, Framing::Length(length) if length > limit) {
             return Err(Refusal::BodyTooLarge { limit });
         }
-        let http2 = self.parts.version == http::Version::HTTP_2;
-        let wire = if http2 { Wire::Http2 } else { Wire::Http1 };
-        Ok(RequestBody::new(body, limit, Pace::of(proxy), wire, Rc::clone(self.fate)))
+        let fate = Rc::clone(self.fate);
+        Ok(RequestBody::new(body, limit, Pace::of(proxy), self.ticket.wire, fate))
     }
 
     /// The caller's trace if it has one, else a new one.

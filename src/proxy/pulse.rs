@@ -3,8 +3,9 @@
 //! Everything is atomic only because a connection that turns into a tunnel must be `Send` for hyper; one thread alone
 //! touches it. Times are milliseconds since the connection was opened, never zero, so that zero can mean "not now".
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ impl Timers {
     }
 
     /// No timer can begin and run out between two looks this far apart.
-    fn shortest(&self) -> Duration {
+    pub(crate) fn shortest(&self) -> Duration {
         self.header.min(self.idle).min(self.write)
     }
 }
@@ -50,12 +51,27 @@ pub(crate) enum Overdue {
     Stalled,
 }
 
+/// How a connection could make room for another one; the first loses least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spare {
+    /// It was of use, and waits for its next request since then.
+    Waits(Instant),
+    /// Its caller has read nothing since then.
+    Stalls(Instant),
+}
+
+/// Whoever reads nothing for so long may lose the seat to another; a slow line brings something in that time.
+const UNREAD: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(crate) struct Pulse {
     opened: Instant,
     head_since: AtomicU64,
     quiet_since: AtomicU64,
     stalled_since: AtomicU64,
+    /// Streams of HTTP/2 that have a part of their answer and no window for it: since when, and for which request. The
+    /// socket says nothing of these: it is ready to be written, and the stream may not.
+    held: Mutex<BTreeSet<(u64, u64)>>,
     in_flight: AtomicU32,
     requests: AtomicU64,
     progress: AtomicU64,
@@ -72,6 +88,7 @@ impl Pulse {
             head_since: AtomicU64::new(0),
             quiet_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
+            held: Mutex::default(),
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             progress: AtomicU64::new(0),
@@ -131,6 +148,29 @@ impl Pulse {
         self.advance();
     }
 
+    /// A stream has been given a part of its answer; since when it holds it.
+    pub(crate) fn hold(&self, request: u64) -> u64 {
+        let now = self.now();
+        self.holding().insert((now, request));
+        now
+    }
+
+    /// The stream has come back for more, or ended.
+    pub(crate) fn let_go(&self, request: u64, since: u64) {
+        self.holding().remove(&(since, request));
+    }
+
+    fn holding(&self) -> MutexGuard<'_, BTreeSet<(u64, u64)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the caller takes nothing, of the connection or of one stream.
+    fn unread_since(&self) -> Option<u64> {
+        let written = Some(self.stalled_since.load(Ordering::Relaxed)).filter(|mark| *mark != 0);
+        let held = self.holding().first().map(|(since, _)| *since);
+        written.into_iter().chain(held).min()
+    }
+
     /// A part of an answer was handed over.
     pub(crate) fn advance(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
@@ -167,14 +207,20 @@ impl Pulse {
         self.linger.load(Ordering::Relaxed)
     }
 
-    /// Since when a connection that was of use waits for its next request; None while it works.
-    pub(crate) fn kept_alive_since(&self) -> Option<Instant> {
+    /// Whether it could make room for another connection; None while it works.
+    pub(crate) fn spare(&self) -> Option<Spare> {
+        if self.is_tunnel() {
+            return None;
+        }
+        if let Some(mark) = self.unread_since() {
+            let since = self.instant(mark, Duration::ZERO);
+            return (since.elapsed() >= UNREAD).then_some(Spare::Stalls(since));
+        }
         let waits = self.in_flight.load(Ordering::Relaxed) == 0
             && self.requests.load(Ordering::Relaxed) > 0
-            && self.head_since.load(Ordering::Relaxed) == 0
-            && self.stalled_since.load(Ordering::Relaxed) == 0
-            && !self.is_tunnel();
-        waits.then(|| self.instant(self.quiet_since.load(Ordering::Relaxed), Duration::ZERO))
+            && self.head_since.load(Ordering::Relaxed) == 0;
+        let quiet = self.quiet_since.load(Ordering::Relaxed);
+        waits.then(|| Spare::Waits(self.instant(quiet, Duration::ZERO)))
     }
 
     /// When to look again, unless something has run out at `now`.
@@ -189,10 +235,12 @@ impl Pulse {
             next = next.min(at);
             at <= now
         };
-        let stalled = self.stalled_since.load(Ordering::Relaxed);
-        if stalled != 0 && out(self.instant(stalled, timers.write)) {
+        if let Some(unread) = self.unread_since()
+            && out(self.instant(unread, timers.write))
+        {
             return Err(Overdue::Stalled);
         }
+        let stalled = self.stalled_since.load(Ordering::Relaxed);
         // Bytes of ours that still wait to be taken are work, too: closing would cut an answer short.
         let busy = stalled != 0 || self.in_flight.load(Ordering::Relaxed) > 0;
         let quiet = self.quiet_since.load(Ordering::Relaxed);
@@ -274,6 +322,57 @@ mod tests {
         assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 30)), Err(Overdue::Stalled));
         pulse.writing(false);
         assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 300)).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_holds_a_part_of_its_answer_is_stalled() {
+        let pulse = Pulse::new();
+        let (first, second) = (pulse.begin(), pulse.begin());
+        let since = pulse.hold(first);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        pulse.hold(second);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 30)), Err(Overdue::Stalled));
+        pulse.let_go(first, since);
+        assert!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 38)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http2, after(&pulse, 39)), Err(Overdue::Stalled));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_idle_or_late_before_its_answer_is_out() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        pulse.writing(true);
+        pulse.head(true);
+        pulse.end();
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 29)).is_ok());
+        assert_eq!(pulse.spare(), None);
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(matches!(pulse.spare(), Some(Spare::Stalls(_))));
+        pulse.writing(false);
+        assert!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 38)).is_ok());
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 39)), Err(Overdue::HeadTooSlow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_with_a_flaw_ends_when_its_request_begins() {
+        let pulse = Pulse::new();
+        pulse.set_flaw(0, Flaw::Fragment);
+        pulse.head(true);
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 10)), Err(Overdue::HeadTooSlow));
+        pulse.begin();
+        pulse.head(true);
+        pulse.end();
+        assert_eq!(pulse.due(&TIMERS, Wire::Http1, after(&pulse, 60)), Err(Overdue::Idle));
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_makes_room_for_nobody() {
+        let pulse = Pulse::new();
+        pulse.begin();
+        pulse.end();
+        assert!(matches!(pulse.spare(), Some(Spare::Waits(_))));
+        pulse.set_tunnel();
+        assert_eq!(pulse.spare(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,7 +65,7 @@ impl Seats {
         let round = taken.range(behind).chain(taken.range(..=self.looked.get())).take(LOOKS);
         let waiting = round
             .inspect(|(id, _)| self.looked.set(**id))
-            .filter_map(|(id, seat)| Some((seat.pulse.kept_alive_since()?, *id)))
+            .filter_map(|(id, seat)| Some((seat.pulse.spare()?, *id)))
             .min();
         let Some(seat) = waiting.and_then(|(_, id)| taken.remove(&id)) else { return false };
         if let Some(abort) = seat.abort.take() {

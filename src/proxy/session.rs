@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody};
-use crate::proxy::pulse::Pulse;
+use crate::proxy::pulse::{Pulse, Wire};
 use crate::proxy::worker::Worker;
 
 #[derive(Debug)]
@@ -30,8 +30,9 @@ impl Session {
     }
 
     /// A request begins; it ends when the ticket is dropped.
-    pub(crate) fn begin(&self) -> Ticket {
-        Ticket { position: self.pulse.begin(), pulse: Arc::clone(&self.pulse) }
+    pub(crate) fn begin(&self, wire: Wire) -> Ticket {
+        let pulse = Arc::clone(&self.pulse);
+        Ticket { position: pulse.begin(), wire, pulse, held: None }
     }
 
     /// Where it will stand what became of a body.
@@ -44,11 +45,31 @@ impl Session {
 pub(crate) struct Ticket {
     /// Among the requests of the connection.
     pub(crate) position: u64,
+    pub(crate) wire: Wire,
     pulse: Arc<Pulse>,
+    /// Since when the stream has a part of the answer.
+    held: Option<u64>,
+}
+
+impl Ticket {
+    /// The stream comes for the next part of its answer. HTTP/1 has no streams: there the write that waits says so.
+    fn come_back(&mut self) {
+        if let Some(since) = self.held.take() {
+            self.pulse.let_go(self.position, since);
+        }
+    }
+
+    /// The stream has a part of its answer.
+    fn hold(&mut self) {
+        if self.wire == Wire::Http2 {
+            self.held = Some(self.pulse.hold(self.position));
+        }
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.come_back();
         self.pulse.end();
     }
 }
@@ -74,9 +95,11 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.ticket.come_back();
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if frame.is_ready() {
             self.ticket.pulse.advance();
+            self.ticket.hold();
         }
         frame
     }

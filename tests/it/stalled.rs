@@ -12,6 +12,25 @@ use super::support::{Gateway, PATIENCE, Then, Upstream, eventually, request};
 
 const WHOLE: u8 = END_STREAM | END_HEADERS;
 
+/// An HTTP/2 caller who lets no byte of any body come.
+fn without_window(address: SocketAddr) -> RawHttp2 {
+    let mut raw = RawHttp2::to(address);
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    raw.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    raw
+}
+
+/// A request without keys.
+fn strange(stream: u32) -> Vec<u8> {
+    let mut fields = good_fields("/v1/appointments");
+    fields.truncate(4);
+    headers_frame(stream, WHOLE, &fields)
+}
+
+fn ends(raw: &mut RawHttp2) {
+    while raw.frame().is_some() {}
+}
+
 /// Answers every request with so many bytes, however the caller reads them.
 fn sending(bytes: usize) -> Upstream {
     Upstream::start(move |exchange| {
@@ -20,6 +39,91 @@ fn sending(bytes: usize) -> Upstream {
         exchange.send(&vec![b'.'; bytes])?;
         Ok(Then::Keep)
     })
+}
+
+#[test]
+fn a_stranger_who_opens_no_window_is_cut() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).proxy("write_timeout: 300ms").start();
+    let mut raw = without_window(gateway.address);
+    for stream in [1, 3, 5] {
+        raw.send(&strange(stream));
+    }
+    ends(&mut raw);
+    upstream.assert_untouched("a stranger");
+}
+
+#[test]
+fn a_stranger_who_opens_no_window_does_not_hold_up_the_end() {
+    let upstream = Upstream::ok();
+    let mut gateway =
+        Gateway::over(&upstream).proxy("write_timeout: 300ms").proxy("drain: 60s").start();
+    let mut raw = without_window(gateway.address);
+    raw.send(&strange(1));
+    raw.outcome(1);
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_nobody_reads_over_http2_lets_the_upstream_go() {
+    let upstream = sending(1 << 20);
+    let gateway = Gateway::over(&upstream).proxy("write_timeout: 300ms").start();
+    let mut raw = without_window(gateway.address);
+    for stream in [1, 3, 5] {
+        raw.send(&headers_frame(stream, WHOLE, &good_fields("/v1/appointments")));
+    }
+    eventually("three requests upstream", || upstream.count() == 3);
+    eventually("the upstream to be let go", || upstream.open() == 0);
+    ends(&mut raw);
+}
+
+#[test]
+fn strangers_who_open_no_window_do_not_keep_others_out() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream)
+        .proxy("workers: 1")
+        .proxy("max_connections: 4")
+        .proxy("write_timeout: 60s")
+        .start();
+    let held: Vec<_> = (0..4)
+        .map(|_| {
+            let mut raw = without_window(gateway.address);
+            raw.send(&strange(1));
+            raw.outcome(1);
+            raw
+        })
+        .collect();
+    eventually("a seat", || {
+        let mut wire = gateway.wire();
+        wire.send(&request("GET", "/v1/appointments", "key-all"));
+        wire.answer_to("GET").is_some_and(|answer| answer.status == 200)
+    });
+    drop(held);
+}
+
+#[test]
+fn an_http2_answer_that_waits_for_the_upstream_is_not_stalled() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.body()?;
+        std::thread::sleep(Duration::from_millis(700));
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")?;
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(700));
+            exchange.send(b"x")?;
+        }
+        Ok(Then::Keep)
+    });
+    let gateway = Gateway::over(&upstream).proxy("write_timeout: 300ms").start();
+    super::support::http2::block_on(async {
+        let mut sender = super::support::http2::prior_knowledge(gateway.address).await;
+        let get = super::support::http2::good("GET", "/v1/appointments");
+        let get = get.body(bytes::Bytes::new()).unwrap();
+        let answer = super::support::http2::exchange(&mut sender, get).await.unwrap();
+        assert_eq!(&answer.body()[..], b"xxx");
+    });
 }
 
 #[test]
