@@ -74,7 +74,7 @@ pub(crate) async fn serve(
         return;
     }
     let snapshot = worker.snapshot.load_full();
-    let session = |https| Session::new(Rc::clone(&worker), &seated.seat.pulse, peer.ip(), https);
+    let session = |https| Session::new(Rc::clone(&worker), &seated.seat, peer.ip(), https);
     let tls = match door.entrance(&snapshot) {
         Entrance::Plain => {
             return speak(&snapshot, &seated, session(false), stream, None).await;

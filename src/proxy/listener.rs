@@ -95,7 +95,7 @@ fn take_queued(worker: &Rc<Worker>, door: Door, listener: TcpListener) {
 
 fn admit(worker: &Rc<Worker>, door: Door, stream: TcpStream, peer: SocketAddr) {
     let allowed = worker.snapshot.load().config.proxy.max_connections / worker.workers;
-    let Some(seated) = worker.seats.take(allowed.max(1)) else {
+    let Some(seated) = worker.seats.take(allowed.max(1), peer.ip()) else {
         return turn_away(worker, door, stream);
     };
     let seat = Rc::clone(&seated.seat);

@@ -12,12 +12,14 @@ use http_body::{Body, Frame, SizeHint};
 use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody};
 use crate::proxy::pulse::{Pulse, Wire};
+use crate::proxy::seats::Seat;
 use crate::proxy::worker::Worker;
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     pub(crate) pulse: Arc<Pulse>,
+    seat: Rc<Seat>,
     pub(crate) peer: IpAddr,
     pub(crate) https: bool,
     /// The fate of all bodies that have no bytes.
@@ -25,14 +27,24 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(worker: Rc<Worker>, pulse: &Arc<Pulse>, peer: IpAddr, https: bool) -> Self {
-        Self { worker, pulse: Arc::clone(pulse), peer, https, sealed: Rc::new(Fate::sealed()) }
+    pub(crate) fn new(worker: Rc<Worker>, seat: &Rc<Seat>, peer: IpAddr, https: bool) -> Self {
+        Self {
+            worker,
+            pulse: Arc::clone(&seat.pulse),
+            seat: Rc::clone(seat),
+            peer,
+            https,
+            sealed: Rc::new(Fate::sealed()),
+        }
     }
 
     /// A request begins; it ends when the ticket is dropped.
     pub(crate) fn begin(&self, wire: Wire) -> Ticket {
-        let pulse = Arc::clone(&self.pulse);
-        Ticket { position: pulse.begin(), wire, pulse, held: None }
+        let position = self.pulse.begin();
+        if position == 0 {
+            self.worker.seats.settle(&self.seat);
+        }
+        Ticket { position, wire, pulse: Arc::clone(&self.pulse), held: None }
     }
 
     /// Where it will stand what became of a body.

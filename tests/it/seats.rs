@@ -55,6 +55,17 @@ fn is_served(mut wire: Wire) -> bool {
     wire.answer_to("GET").is_some_and(|answer| answer.status == 200)
 }
 
+/// A connection from another address of this machine.
+fn from(source: &str, to: SocketAddr) -> Wire {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let source: SocketAddr = format!("{source}:0").parse().unwrap();
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    Wire::over(socket.into())
+}
+
 #[test]
 fn a_tunnel_keeps_its_seat_and_makes_room_for_nobody() {
     let upstream = echo();
@@ -84,4 +95,47 @@ fn a_tunnel_may_go_on_while_the_gateway_drains_and_is_cut_then() {
     assert!(wire.closes_after_anything());
     gateway.end();
     eventually("the upstream side to end", || upstream.open() == 0);
+}
+
+#[test]
+fn one_address_does_not_hold_every_seat_by_saying_nothing() {
+    for begun in [&b""[..], b"GET /v1/app", b"PRI * HTTP/2.0\r\n\r\n"] {
+        let upstream = Upstream::ok();
+        let gateway = small(&upstream, 10).start();
+        let silent = || {
+            let mut wire = from("127.0.0.2", gateway.address);
+            wire.send(begun);
+            wire
+        };
+        let mut held: Vec<_> = (0..10).map(|_| silent()).collect();
+        assert!(is_served(gateway.wire()), "{}", begun.escape_ascii());
+        let waits = gateway.wire();
+        held.extend((0..30).map(|_| silent()));
+        // The one who came while others say nothing keeps its seat.
+        assert!(is_served(waits), "{}", begun.escape_ascii());
+    }
+}
+
+#[test]
+fn a_request_that_is_answered_makes_room_for_no_silence() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.body()?;
+        std::thread::sleep(Duration::from_secs(1));
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        Ok(Then::Keep)
+    });
+    let gateway = small(&upstream, 4).start();
+    let mut works: Vec<_> = (0..4)
+        .map(|_| {
+            let mut wire = gateway.wire();
+            wire.send(&request("GET", "/v1/appointments", "key-all"));
+            wire
+        })
+        .collect();
+    eventually("four requests upstream", || upstream.count() == 4);
+    let silent: Vec<_> = (0..20).map(|_| from("127.0.0.2", gateway.address)).collect();
+    for wire in &mut works {
+        assert_eq!(wire.answer().status, 200);
+    }
+    drop(silent);
 }
