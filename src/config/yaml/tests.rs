@@ -134,7 +134,7 @@ fn document() -> impl Strategy<Value = String> {
         "[0-9]{1,4}",
         Just("true".to_owned()),
         Just("~".to_owned()),
-        "\"[a-z \\\\]{0,1}[a-z:# ]{0,6}\"",
+        "\"[a-z:# ]{0,6}\"",
         "'[a-z:#{} ]{0,6}'",
         "[a-z]{1,3} [a-z/:]{1,4}[a-z]"
     ];
