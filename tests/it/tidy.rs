@@ -44,9 +44,12 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("println!", &["src/cli/output.rs"]),
     ("eprint!", &["src/cli/output.rs"]),
     ("eprintln!", &["src/cli/output.rs"]),
-    // What the demo has to say is its guide.
-    ("stdout()", &["src/cli/output.rs", "src/demo.rs"]),
-    // `serve` says its addresses in one line that scripts wait for; the log goes nowhere else.
+    // What the demo has to say is its guide; `serve` says its addresses in one line that scripts wait for; whether
+    // there is colour depends on what stdout is.
+    (
+        "stdout()",
+        &["src/cli/output.rs", "src/demo.rs", "src/app/serve.rs", "src/telemetry/paint.rs"],
+    ),
     ("stderr()", &["src/cli/output.rs", "src/app/serve.rs", "src/telemetry/logging.rs"]),
 ];
 
