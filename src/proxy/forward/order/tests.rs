@@ -223,3 +223,13 @@ fn the_target_is_the_judged_one_without_its_mount_where_stripped() {
         }
     }
 }
+
+#[test]
+fn the_callers_address_is_written_as_people_write_it() {
+    for address in ["0.0.0.0", "9.10.99.100", "127.0.0.1", "255.254.199.200", "2001:db8::1"] {
+        let mut order = identified();
+        order.client = address.parse().unwrap();
+        let lines = head(&order, &parts(&[]), Version::HTTP_11, &Outgoing::empty());
+        assert!(lines.contains(&format!("x-forwarded-for: {address}")), "{lines:?}");
+    }
+}
