@@ -33,16 +33,25 @@ struct Exchange<'r> {
     fate: &'r Rc<Fate>,
 }
 
-/// Answers one request. Every refusal is an answer, so nothing fails here.
-pub(crate) async fn answer(
+/// Answers one request. Every refusal is an answer, so nothing fails here. The request is taken apart outside, or the
+/// future, which hyper moves for each request, would hold it whole and in parts.
+pub(crate) fn answer(
     session: Rc<Session>,
     request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
+    let (parts, body) = request.into_parts();
+    answer_to(session, parts, body)
+}
+
+async fn answer_to(
+    session: Rc<Session>,
+    parts: Parts,
+    body: Incoming,
 ) -> Result<Response<Answer>, Infallible> {
-    let http2 = request.version() == http::Version::HTTP_2;
+    let http2 = parts.version == http::Version::HTTP_2;
     let ticket = session.begin(if http2 { Wire::Http2 } else { Wire::Http1 });
     let snapshot = session.worker.current();
     let config = &snapshot.config;
-    let (parts, body) = request.into_parts();
     let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
     let has_body = !http_body::Body::is_end_stream(&body);
     let fate = session.fate(!has_body);

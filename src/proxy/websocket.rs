@@ -174,7 +174,7 @@ async fn shake_hands(
         request.headers_mut().insert(header::CONNECTION, UPGRADE);
         request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
         let outcome = connection.exchange(request, shared.spec.response_timeout).await;
-        let carrier = Carrier::Whole(connection);
+        let carrier = Carrier::Whole(Box::new(connection));
         return match outcome {
             Ok(response) => {
                 peer.health.fared_well();

@@ -20,7 +20,8 @@ use crate::proxy::upstream::pool::{Carrier, Lane};
 #[derive(Debug)]
 pub enum ResponseBody {
     Own(Full<Bytes>),
-    Upstream(UpstreamBody),
+    /// In a box, because answers are moved often and short ones are whole already.
+    Upstream(Box<UpstreamBody>),
 }
 
 #[derive(Debug)]
@@ -176,7 +177,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 

@@ -159,7 +159,7 @@ pub(crate) async fn settle(
         Ok(whole) => ResponseBody::Own(Full::new(whole)),
         Err(mut body) => {
             body.heard();
-            ResponseBody::Upstream(body)
+            ResponseBody::Upstream(Box::new(body))
         }
     })
 }

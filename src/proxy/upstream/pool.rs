@@ -49,17 +49,17 @@ pub(crate) struct Lane {
 #[derive(Debug)]
 pub(crate) struct Station {
     pub(crate) host: Option<HeaderValue>,
-    idle: RefCell<VecDeque<Connection>>,
+    idle: RefCell<VecDeque<Box<Connection>>>,
     multiplexed: RefCell<Vec<Multiplexed>>,
     /// One https connection at a time is made while the endpoint may speak HTTP/2, so that all can share it.
     gate: Semaphore,
     speaks_http1: Cell<bool>,
 }
 
-/// What carries one request and its answer.
+/// What carries one request and its answer. It changes hands several times in a request, so a connection is in a box.
 #[derive(Debug)]
 pub(crate) enum Carrier {
-    Whole(Connection),
+    Whole(Box<Connection>),
     Shared(Stream),
 }
 
@@ -231,7 +231,7 @@ impl Station {
         let http2 = transport.speaks_http2();
         self.speaks_http1.set(!http2);
         if !http2 {
-            return Ok(Carrier::Whole(Connection::open(transport, berth).await?));
+            return Ok(Carrier::Whole(Box::new(Connection::open(transport, berth).await?)));
         }
         let opened = Multiplexed::open(transport, berth).await?;
         let stream = opened.stream().ok_or(Unreached)?;
