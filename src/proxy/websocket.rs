@@ -194,11 +194,10 @@ async fn shake_hands(
 async fn tunnel(
     caller: OnUpgrade,
     upstream: OnUpgrade,
-    lease: Lease,
+    _counted_until_the_end: Lease,
     idle: Duration,
 ) -> io::Result<()> {
     let upstream = upstream.await.map_err(io::Error::other)?;
-    drop(lease);
     let caller = tokio::time::timeout(idle, caller).await?.map_err(io::Error::other)?;
     let last_move = Rc::new(Cell::new(Instant::now()));
     let mut upstream = Watched { inner: TokioIo::new(upstream), last_move: Rc::clone(&last_move) };
