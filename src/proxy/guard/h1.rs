@@ -264,7 +264,7 @@ impl Guard {
         let size = u64::from_str_radix(text, 16).map_err(|_| BAD)?;
         let extended = match extension {
             [] => true,
-            [b';', rest @ ..] => rest.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control()),
+            [b';', rest @ ..] => rest.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')),
             _ => false,
         };
         if !extended || digits.len() > 16 {

@@ -113,6 +113,7 @@ fn chunks_that_are_not_strict_poison_the_connection() {
         "1\nx",
         "1;a\nb\r\nx",
         "1;a\rb\r\nx",
+        "1;a=é\r\nx",
         "1 \r\nx",
         "1\t\r\nx",
         "\r\n",
