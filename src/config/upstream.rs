@@ -26,7 +26,7 @@ pub(super) static UPSTREAM: Record = Record {
         Field::new(
             "response_timeout",
             TIMEOUT,
-            "How long the upstream may take to begin its answer.",
+            "How long the upstream may take to begin its answer, and how long an answer may then be silent.",
         )
         .default("30s"),
         Field::new(

@@ -20,7 +20,7 @@ use crate::proxy::body::{RequestBody, ResponseBody};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::connection::Unanswered;
 use crate::proxy::upstream::outgoing::Outgoing;
-use crate::proxy::upstream::pool::{Carrier, Freshness, Lane, bit};
+use crate::proxy::upstream::pool::{Carrier, Freshness, Lane, NoCarrier, Room, bit};
 use crate::proxy::upstream::{Peer, Pools, Shared};
 use crate::proxy::worker::Worker;
 
@@ -100,6 +100,7 @@ impl Order<'_> {
             host: self.host,
             stripped: self.stripped,
             endpoints: &shared.spec.endpoints,
+            preserve_host: shared.spec.preserve_host,
         }
     }
 }
@@ -145,17 +146,22 @@ async fn exchange(
         let (mut carrier, kept) = match ready {
             Some(carrier) => (carrier, true),
             None => {
-                let berth = pools.berth(order.most_connections).ok_or(Refusal::Overloaded)?;
+                let room = Room { pools, most: order.most_connections };
                 // In a box: connecting is rare and long, and what is not connecting should be small.
-                let made = Box::pin(station.carrier(lane, shared, peer, freshness, berth)).await;
-                let Ok(made) = made else {
-                    peer.health.failed();
-                    unreached |= bit(endpoint);
-                    continue;
-                };
-                made
+                match Box::pin(station.carrier(lane, shared, peer, freshness, room)).await {
+                    Ok(made) => made,
+                    Err(NoCarrier::Full) => return Err(Refusal::Overloaded),
+                    Err(no_carrier) => {
+                        if matches!(no_carrier, NoCarrier::Unreached) {
+                            peer.failed();
+                        }
+                        unreached |= bit(endpoint);
+                        continue;
+                    }
+                }
             }
         };
+        let progress = body.progress();
         let host = station.host.as_ref().ok_or(Refusal::UpstreamUnreachable)?;
         let version = if carrier.is_shared() { Version::HTTP_2 } else { Version::HTTP_11 };
         let to = addressee(lane, shared, peer, host, version);
@@ -168,8 +174,9 @@ async fn exchange(
         };
         let failure = match outcome {
             Ok(response) => {
-                peer.health.fared_well();
-                return Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier }));
+                peer.fared_well();
+                let lane = Rc::clone(lane);
+                return Ok((response, Lease { lane, endpoint, carrier, progress }));
             }
             Err(failure) => failure,
         };
@@ -179,7 +186,7 @@ async fn exchange(
         }
         // A kept connection may have been closing just then, which says nothing of the endpoint.
         if !kept || matches!(failure, Unanswered::Late) {
-            peer.health.failed();
+            peer.failed();
         }
         body = match failure {
             Unanswered::Unsent(body) if !again => body,

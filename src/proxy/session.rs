@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::request::Fate;
-use crate::proxy::body::response::{BrokenOff, ResponseBody};
+use crate::proxy::body::response::{BrokenOff, ResponseBody, with_more};
 use crate::proxy::pulse::{Pulse, Wire};
 use crate::proxy::seats::Seat;
 use crate::proxy::worker::Worker;
@@ -91,11 +91,37 @@ impl Drop for Ticket {
 pub(crate) struct Answer {
     body: ResponseBody,
     ticket: Ticket,
+    /// Of a part that was too long to hand over at once.
+    rest: Bytes,
 }
+
+/// HTTP/2 takes an answer as its window opens, and whether it is being taken shows only when the next piece is asked for:
+/// pieces this small show it for readers of a few KiB a second.
+const PIECE: usize = 16 * 1024;
 
 impl Answer {
     pub(crate) fn new(body: ResponseBody, ticket: Ticket) -> Self {
-        Self { body, ticket }
+        Self { body, ticket, rest: Bytes::new() }
+    }
+
+    fn next_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let part = if self.rest.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) if self.ticket.wire == Wire::Http2 => frame.into_data(),
+                other => return Poll::Ready(other),
+            }
+        } else {
+            Ok(std::mem::take(&mut self.rest))
+        };
+        Poll::Ready(Some(Ok(part.map_or_else(
+            |trailers| trailers,
+            |mut part| {
+                if part.len() > PIECE {
+                    self.rest = part.split_off(PIECE);
+                }
+                Frame::data(part)
+            },
+        ))))
     }
 }
 
@@ -108,7 +134,7 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ticket.come_back();
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let frame = self.next_part(cx);
         if frame.is_ready() {
             self.ticket.pulse.advance();
             self.ticket.hold();
@@ -117,10 +143,10 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        with_more(&self.body.size_hint(), self.rest.len())
     }
 }

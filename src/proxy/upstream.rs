@@ -115,6 +115,19 @@ impl Peer {
         })
     }
 
+    /// Counts a failure against it; the one that ejects it is told.
+    pub(crate) fn failed(&self) {
+        if self.health.failed() {
+            tracing::warn!(upstream.url = %self.url, "upstream endpoint is left alone for a while");
+        }
+    }
+
+    pub(crate) fn fared_well(&self) {
+        if self.health.fared_well() {
+            tracing::info!(upstream.url = %self.url, "upstream endpoint answers again");
+        }
+    }
+
     /// A copy that one worker has to itself, so that using it touches no counter of another's.
     pub(crate) fn host(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(self.authority.as_str()).ok()

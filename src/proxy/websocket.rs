@@ -162,7 +162,7 @@ async fn shake_hands(
             Err(unreached) => Err(unreached),
         };
         let Ok(mut connection) = opened else {
-            peer.health.failed();
+            peer.failed();
             unreached |= bit(endpoint);
             continue;
         };
@@ -177,11 +177,11 @@ async fn shake_hands(
         let carrier = Carrier::Whole(Box::new(connection));
         return match outcome {
             Ok(response) => {
-                peer.health.fared_well();
-                Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier }))
+                peer.fared_well();
+                Ok((response, Lease { lane: Rc::clone(lane), endpoint, carrier, progress: None }))
             }
             Err(unanswered) => {
-                peer.health.failed();
+                peer.failed();
                 let late = matches!(unanswered, Unanswered::Late);
                 Err(if late { Refusal::UpstreamTimeout } else { Refusal::UpstreamProtocolError })
             }

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::proxy::upstream::outgoing::Progress;
 use crate::proxy::upstream::pool::{Carrier, Lane};
 
 /// Trailers are dropped. While an upstream's body is running it holds its connection; at its end the connection goes
@@ -39,6 +40,8 @@ pub(crate) struct Lease {
     pub(crate) lane: Rc<Lane>,
     pub(crate) endpoint: usize,
     pub(crate) carrier: Carrier,
+    /// Of the upload, which may be going on while the answer comes.
+    pub(crate) progress: Option<Rc<Progress>>,
 }
 
 /// Why an upstream's body ended before its end: the caller's connection is aborted then.
@@ -75,7 +78,7 @@ impl UpstreamBody {
         if self.ahead.is_some() || self.lease.is_none() {
             return Poll::Ready(Ok(()));
         }
-        self.poll_data(cx).map(|data| {
+        self.poll_incoming(cx).map(|data| {
             self.ahead = data.transpose()?;
             Ok(())
         })
@@ -86,7 +89,20 @@ impl UpstreamBody {
         if self.lease.is_some() { Err(self) } else { Ok(self.ahead.unwrap_or_default()) }
     }
 
+    /// What comes, until the upstream was silent for too long.
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let data = self.poll_incoming(cx);
+        if data.is_pending()
+            && let Some(Lease { carrier, progress, .. }) = &mut self.lease
+            && carrier.deadline().poll_turn(cx, progress.as_deref(), self.patience).is_ready()
+        {
+            tracing::debug!("upstream answer fell silent");
+            return self.break_off();
+        }
+        data
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
             match Pin::new(&mut self.incoming).poll_frame(cx) {
@@ -113,10 +129,6 @@ impl UpstreamBody {
                 Poll::Ready(None) => {
                     self.finish();
                     return Poll::Ready(None);
-                }
-                Poll::Pending if lease.carrier.deadline().poll(cx).is_ready() => {
-                    tracing::debug!("upstream answer fell silent");
-                    return self.break_off();
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -156,15 +168,19 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead = self.ahead.as_ref().map_or(0, |data| data.len() as u64);
-        let rest = self.incoming.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(ahead));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(ahead));
-        }
-        hint
+        with_more(&self.incoming.size_hint(), self.ahead.as_ref().map_or(0, Bytes::len))
     }
+}
+
+/// A hint for a body of which `more` bytes were taken already, and are still to be handed over.
+pub(crate) fn with_more(rest: &SizeHint, more: usize) -> SizeHint {
+    let more = more as u64;
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(more));
+    if let Some(upper) = rest.upper() {
+        hint.set_upper(upper.saturating_add(more));
+    }
+    hint
 }
 
 impl Body for ResponseBody {

@@ -15,6 +15,8 @@ pub(crate) struct Public<'a> {
     /// The mount, where it was stripped from the request.
     pub(crate) stripped: Option<&'a str>,
     pub(crate) endpoints: &'a [Endpoint],
+    /// The upstream is called by the public name, and takes it for its own, with a scheme of its own.
+    pub(crate) preserve_host: bool,
 }
 
 impl Public<'_> {
@@ -79,9 +81,12 @@ impl Public<'_> {
     }
 
     fn is_upstream(&self, authority: &str, https: Option<bool>) -> bool {
-        self.endpoints.iter().any(|endpoint| {
-            https.is_none_or(|https| https == endpoint.https) && same_authority(endpoint, authority)
-        })
+        let by_our_name = self.preserve_host && authority.eq_ignore_ascii_case(self.host);
+        by_our_name
+            || self.endpoints.iter().any(|endpoint| {
+                https.is_none_or(|https| https == endpoint.https)
+                    && same_authority(endpoint, authority)
+            })
     }
 }
 
@@ -137,9 +142,26 @@ mod tests {
             endpoint(true, "pms.internal", 443),
             endpoint(false, "::1", 80),
         ];
-        let public =
-            Public { https: true, host: "api.example.com", stripped, endpoints: &endpoints };
+        let (host, endpoints) = ("api.example.com", &endpoints[..]);
+        let public = Public { https: true, host, stripped, endpoints, preserve_host: false };
         assert_eq!(turn(&public), expected);
+    }
+
+    #[test]
+    fn an_upstream_that_goes_by_the_public_name_is_known_by_it() {
+        let endpoints = [endpoint(false, "10.0.0.7", 9000)];
+        let host = "api.example.com:8443";
+        for (preserve_host, given, expected) in [
+            (true, "http://api.example.com:8443/a", "https://api.example.com:8443/v1/a"),
+            (true, "//API.example.com:8443/a", "//api.example.com:8443/v1/a"),
+            (true, "http://10.0.0.7:9000/a", "https://api.example.com:8443/v1/a"),
+            (true, "http://api.example.com/a", "http://api.example.com/a"),
+            (false, "http://api.example.com:8443/a", "http://api.example.com:8443/a"),
+        ] {
+            let (https, stripped) = (true, Some("/v1"));
+            let public = Public { https, host, stripped, endpoints: &endpoints, preserve_host };
+            assert_eq!(public.reference(given), expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A fresh transport to a configured endpoint, and to nothing else: plain TCP, or TLS whose certificate was verified.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -49,15 +50,20 @@ pub(crate) async fn connect(
     };
     match tokio::time::timeout(shared.spec.connect_timeout, reached).await {
         Ok(Ok(transport)) => Ok(transport),
-        Ok(Err(error)) => {
-            tracing::debug!(upstream.name = %shared.spec.name, upstream.url = %peer.url, %error, "upstream not reached");
-            Err(Unreached)
-        }
-        Err(_) => {
-            tracing::debug!(upstream.name = %shared.spec.name, upstream.url = %peer.url, "connecting took too long");
-            Err(Unreached)
-        }
+        Ok(Err(error)) => Err(not_reached(shared, peer, &error)),
+        Err(_) => Err(not_reached(shared, peer, &"connecting took too long")),
     }
+}
+
+/// The first failure after a success is for everybody to see; those that follow it would only repeat it.
+fn not_reached(shared: &Shared, peer: &Peer, error: &dyn Display) -> Unreached {
+    let (name, url) = (&shared.spec.name, &peer.url);
+    if peer.health.is_unblemished() {
+        tracing::warn!(upstream.name = %name, upstream.url = %url, %error, "upstream endpoint not reached");
+    } else {
+        tracing::debug!(upstream.name = %name, upstream.url = %url, %error, "upstream endpoint not reached");
+    }
+    Unreached
 }
 
 /// The name is looked up for every new connection, so that a changed record is followed.

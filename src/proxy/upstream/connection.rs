@@ -133,17 +133,8 @@ where
             let anything_came = this.received.is_some_and(|(now, before)| now.get() != before);
             return Poll::Ready(answer.map_err(|error| why_unanswered(error, anything_came)));
         }
-        while this.deadline.poll(cx).is_ready() {
-            let Some(progress) = this.progress else { return Poll::Ready(Err(Unanswered::Late)) };
-            match progress.upstreams_turn_since() {
-                Some(since) if since.elapsed() >= *this.patience => {
-                    return Poll::Ready(Err(Unanswered::Late));
-                }
-                Some(since) => this.deadline.set(since + *this.patience),
-                None => this.deadline.after(*this.patience),
-            }
-        }
-        Poll::Pending
+        let upload = this.progress.as_deref();
+        this.deadline.poll_turn(cx, upload, *this.patience).map(|()| Err(Unanswered::Late))
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::proxy::upstream::outgoing::Progress;
+
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Instant>,
@@ -34,6 +36,25 @@ impl Deadline {
         if let Some(timer) = self.timer.as_mut().filter(|timer| at < timer.deadline()) {
             timer.as_mut().reset(at);
         }
+    }
+
+    /// Ready once it was the upstream's turn for as long as there is patience. While the caller is still uploading, and
+    /// no byte of it waits for the upstream, it is not.
+    pub(crate) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        upload: Option<&Progress>,
+        patience: Duration,
+    ) -> Poll<()> {
+        while self.poll(cx).is_ready() {
+            let Some(upload) = upload else { return Poll::Ready(()) };
+            match upload.upstreams_turn_since() {
+                Some(since) if since.elapsed() >= patience => return Poll::Ready(()),
+                Some(since) => self.set(since + patience),
+                None => self.after(patience),
+            }
+        }
+        Poll::Pending
     }
 
     /// Ready once the moment set last has come; without one, never.

@@ -59,19 +59,28 @@ impl Health {
         until <= now && self.ejected_until.compare_exchange(until, trial, Relaxed, Relaxed).is_ok()
     }
 
-    pub(crate) fn fared_well(&self) {
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-            self.ejected_until.store(0, Relaxed);
+    /// True if it was ejected until now.
+    pub(crate) fn fared_well(&self) -> bool {
+        if self.failures.load(Relaxed) == 0 {
+            return false;
         }
+        self.failures.store(0, Relaxed);
+        self.ejected_until.swap(0, Relaxed) != 0
     }
 
-    pub(crate) fn failed(&self) {
+    /// True if this is the failure that ejects it.
+    pub(crate) fn failed(&self) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        let Some(doublings) = failures.checked_sub(FAILURES_TO_EJECT) else { return };
+        let Some(doublings) = failures.checked_sub(FAILURES_TO_EJECT) else { return false };
         let pause = FIRST_EJECTION.saturating_mul(1 << doublings.min(5)).min(LONGEST_EJECTION);
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.ejected_until.store(self.now().saturating_add(millis(pause)).max(1), Relaxed);
+        doublings == 0
+    }
+
+    /// Nothing went wrong since something went well.
+    pub(crate) fn is_unblemished(&self) -> bool {
+        self.failures.load(Relaxed) == 0
     }
 
     /// True, and noted, when the next probe is due; the next one after it comes about an interval later.
@@ -143,7 +152,7 @@ mod tests {
     #[test]
     fn ejections_grow_up_to_a_bound() {
         let mut health = Health::new();
-        (0..40).for_each(|_| health.failed());
+        assert_eq!((0..40).filter(|_| health.failed()).count(), 1, "told once that it is ejected");
         pass(&mut health, Duration::from_secs(20));
         assert!(!health.admits());
         pass(&mut health, Duration::from_secs(20));

@@ -63,6 +63,30 @@ pub(crate) enum Carrier {
     Shared(Stream),
 }
 
+/// Why there is nothing to carry a request.
+#[derive(Debug)]
+pub(crate) enum NoCarrier {
+    /// The endpoint could not be reached.
+    Unreached,
+    /// Another request's attempt to reach it took too long.
+    Waited,
+    /// The worker has as many connections in use as it may.
+    Full,
+}
+
+impl From<Unreached> for NoCarrier {
+    fn from(Unreached: Unreached) -> Self {
+        Self::Unreached
+    }
+}
+
+/// Where a place for one more connection is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room<'p> {
+    pub(crate) pools: &'p Pools,
+    pub(crate) most: usize,
+}
+
 /// Whether a kept-alive connection may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
@@ -181,31 +205,20 @@ impl Station {
         shared: &Shared,
         peer: &Peer,
         freshness: Freshness,
-        berth: Berth,
-    ) -> Result<(Carrier, bool), Unreached> {
-        // Waiting for another request's attempt counts as connecting, or many would wait for one another in a row.
-        let opened = self.share_or_open(lane, shared, peer, freshness, berth);
-        tokio::time::timeout(shared.spec.connect_timeout, opened).await.map_err(|_| Unreached)?
-    }
-
-    async fn share_or_open(
-        &self,
-        lane: &Rc<Lane>,
-        shared: &Shared,
-        peer: &Peer,
-        freshness: Freshness,
-        berth: Berth,
-    ) -> Result<(Carrier, bool), Unreached> {
+        room: Room<'_>,
+    ) -> Result<(Carrier, bool), NoCarrier> {
         if self.speaks_http1.get() {
-            return Ok((self.open(lane, shared, peer, berth).await?, false));
+            return Ok((self.open(lane, shared, peer, room).await?, false));
         }
-        let _one_at_a_time = self.gate.acquire().await.map_err(|_| Unreached)?;
+        // Whoever waits for another request's attempt does not wait for a second one, and blames nobody.
+        let turn = tokio::time::timeout(shared.spec.connect_timeout, self.gate.acquire());
+        let _one_at_a_time = turn.await.ok().and_then(Result::ok).ok_or(NoCarrier::Waited)?;
         if freshness == Freshness::Any
             && let Some(carrier) = self.kept()
         {
             return Ok((carrier, true));
         }
-        Ok((self.open(lane, shared, peer, berth).await?, false))
+        Ok((self.open(lane, shared, peer, room).await?, false))
     }
 
     /// A connection that is ready for a request now.
@@ -225,8 +238,9 @@ impl Station {
         lane: &Rc<Lane>,
         shared: &Shared,
         peer: &Peer,
-        berth: Berth,
-    ) -> Result<Carrier, Unreached> {
+        room: Room<'_>,
+    ) -> Result<Carrier, NoCarrier> {
+        let berth = room.pools.berth(room.most).ok_or(NoCarrier::Full)?;
         let transport = connect(shared, peer, Offer::Http2Too).await?;
         let http2 = transport.speaks_http2();
         self.speaks_http1.set(!http2);
@@ -234,7 +248,7 @@ impl Station {
             return Ok(Carrier::Whole(Box::new(Connection::open(transport, berth).await?)));
         }
         let opened = Multiplexed::open(transport, berth).await?;
-        let stream = opened.stream().ok_or(Unreached)?;
+        let stream = opened.stream().ok_or(NoCarrier::Unreached)?;
         self.multiplexed.borrow_mut().push(opened);
         lane.sweep_later();
         Ok(Carrier::Shared(stream))
