@@ -108,3 +108,28 @@ fn a_caller_that_never_opens_a_window_is_cut() {
     eventually("the upstream to be let go", || upstream.open() == 0);
     drop(raw);
 }
+
+#[test]
+fn a_caller_that_opens_its_window_little_by_little_is_not_cut() {
+    const STEP: u16 = 8 << 10;
+    let taken = Arc::new(AtomicU64::new(0));
+    let upstream = big(&taken);
+    let gateway = Gateway::over(&upstream).proxy("write_timeout: 1s").start();
+    let mut raw = RawHttp2::over(connect(gateway.address));
+    raw.send(PREFACE);
+    raw.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    raw.send(&headers_frame(1, END_HEADERS | END_STREAM, &good_fields("/v1/files/big")));
+    // 40 KiB a second for three times as long as a caller may take nothing.
+    for _ in 0..15 {
+        let [high, low] = STEP.to_be_bytes();
+        raw.send(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, high, low]));
+        raw.send(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, high, low]));
+        let mut came = 0;
+        while came < usize::from(STEP) {
+            let frame = raw.frame().expect("the connection stays");
+            came += if frame.kind == DATA { frame.payload.len() } else { 0 };
+        }
+        // The caller's own slowness, not a wait for anything.
+        thread::sleep(Duration::from_millis(200));
+    }
+}
