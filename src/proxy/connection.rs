@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,6 +31,7 @@ use crate::proxy::seats::Seated;
 use crate::proxy::session::Session;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::sniff::{Opening, sniff};
+use crate::proxy::upstream::multiplex::OnThisThread;
 use crate::proxy::worker::Worker;
 
 /// hyper's own least size of a buffer.
@@ -192,7 +192,7 @@ async fn speak_http2<S>(
     let service =
         service_fn(move |request: Request<Incoming>| handle::answer(Rc::clone(&session), request));
     let list = u32::try_from(proxy.max_header_bytes).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(Here);
+    let mut builder = http2::Builder::new(OnThisThread);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(proxy.max_streams)
@@ -302,16 +302,6 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     };
     // Whoever goes on sending for longer has chosen to.
     timeout(LINGER, reading).await.unwrap_or(());
-}
-
-/// Runs the streams of an HTTP/2 connection on its own thread.
-#[derive(Clone, Copy, Debug)]
-struct Here;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Here {
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
-    }
 }
 
 /// Counts a connection as open while it lives.
