@@ -43,8 +43,16 @@ pub fn is_gateways_own(name: &str) -> bool {
         Some(b'k') => name == "keep-alive",
         Some(b'p') => name == "proxy" || name.starts_with("proxy-"),
         Some(b't') => {
-            matches!(name, "te" | "trailer" | "transfer-encoding" | "traceparent" | "tracestate")
+            matches!(
+                name,
+                "te" | "trailer"
+                    | "transfer-encoding"
+                    | "traceparent"
+                    | "tracestate"
+                    | "true-client-ip"
+            )
         }
+        Some(b'r') => name == "remote-user",
         Some(b'u') => name == "upgrade",
         Some(b'x') => name.strip_prefix("x-").is_some_and(is_extension_of_ours),
         _ => false,
@@ -53,7 +61,7 @@ pub fn is_gateways_own(name: &str) -> bool {
 
 /// `name` is what follows `x-`.
 fn is_extension_of_ours(name: &str) -> bool {
-    const FAMILIES: [&str; 8] = [
+    const FAMILIES: [&str; 10] = [
         "postern-",
         "forwarded-",
         "original-",
@@ -62,8 +70,10 @@ fn is_extension_of_ours(name: &str) -> bool {
         "http-",
         "envoy-",
         "middleware-",
+        "remote-",
+        "ssl-client-",
     ];
-    const SINGLE: [&str; 7] = [
+    const SINGLE: [&str; 9] = [
         "postern",
         "forwarded",
         "real-ip",
@@ -71,9 +81,11 @@ fn is_extension_of_ours(name: &str) -> bool {
         "method-override",
         "sendfile",
         "sendfile-type",
+        "client-ip",
+        "cluster-client-ip",
     ];
     let first = name.as_bytes().first();
-    matches!(first, Some(b'p' | b'f' | b'o' | b'r' | b'a' | b'h' | b'e' | b'm' | b's'))
+    matches!(first, Some(b'p' | b'f' | b'o' | b'r' | b'a' | b'h' | b'e' | b'm' | b's' | b'c'))
         && (FAMILIES.iter().any(|family| name.starts_with(family)) || SINGLE.contains(&name))
 }
 
@@ -112,6 +124,11 @@ mod tests {
             "x-envoy-original-path",
             "x-sendfile",
             "x-original-method",
+            "remote-user",
+            "x-remote-user",
+            "x-ssl-client-s-dn",
+            "x-client-ip",
+            "true-client-ip",
         ] {
             assert!(is_gateways_own(name), "{name}");
         }
