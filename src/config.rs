@@ -28,7 +28,7 @@ pub mod openapi;
 mod proxy;
 mod read;
 mod root;
-mod route;
+pub(crate) mod route;
 mod route_map;
 pub mod schema;
 mod shape;

@@ -16,7 +16,7 @@ use crate::policy::{Effect, Rule};
 pub(super) mod condition;
 
 /// What the gateway says of itself; no request for it comes to a route.
-const GATEWAYS_OWN: &str = "/.well-known/postern";
+pub(crate) const GATEWAYS_OWN: &str = "/.well-known/postern";
 
 const NO_FHIR: &str = "leave it out: FHIR bases are not part of this version";
 

@@ -2,15 +2,14 @@
 
 use serde_json::json;
 
+use crate::config::route::GATEWAYS_OWN;
 use crate::config::{Config, Spelling};
 use crate::model::Method;
 use crate::policy::Target;
 
-const PATH: &str = "/.well-known/postern";
-
 /// Whether the document answers this request.
 pub(crate) fn answers(method: Method, target: &Target<'_>) -> bool {
-    matches!(method, Method::Get | Method::Head) && target.path() == PATH
+    matches!(method, Method::Get | Method::Head) && target.path() == GATEWAYS_OWN
 }
 
 /// No secrets, nothing of the practices behind it.
