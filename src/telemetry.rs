@@ -2,6 +2,7 @@
 //!
 //! The data plane writes here and knows nobody who reads; the admin listener reads here and knows nobody who writes.
 
+pub mod clock;
 pub mod logging;
 pub mod metrics;
 pub(crate) mod paint;
