@@ -1,4 +1,4 @@
-//! Hexadecimal digits, read and written without an allocation.
+//! Hexadecimal digits, read and written; single bytes and numbers without an allocation.
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
@@ -33,6 +33,17 @@ pub(crate) fn percent_encoded(byte: u8) -> [u8; 3] {
     [b'%', high, low]
 }
 
+/// The lower-case digits of bytes.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| pair_of(LOWER, *byte)).map(char::from).collect()
+}
+
+/// The bytes that digits of either case stand for.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if rest.is_empty() { pairs.iter().map(|[high, low]| byte(*high, *low)).collect() } else { None }
+}
+
 fn pair_of(digits: &[u8; 16], byte: u8) -> [u8; 2] {
     [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
 }
@@ -50,6 +61,9 @@ mod tests {
             assert_eq!(percent_encoded(expected), format!("%{expected:02X}").as_bytes());
         }
         assert_eq!(digits(0xAB), format!("{:032x}", 0xAB).as_bytes());
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        assert_eq!(decode(&encode(&all)), Some(all));
+        assert_eq!((decode("0"), decode("0g"), decode("")), (None, None, Some(Vec::new())));
     }
 
     #[test]
