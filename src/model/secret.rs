@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A key as its holder sends it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PlainKey(Zeroizing<String>);
 
 impl PlainKey {
