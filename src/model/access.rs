@@ -62,6 +62,12 @@ impl Access {
         self.0 & needed.0 == needed.0
     }
 
+    /// The bits that are in both.
+    #[must_use]
+    pub fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -92,6 +98,19 @@ mod tests {
     #[test]
     fn a_need_of_write_is_the_write_bit_alone() {
         assert!(Access::WRITE_ONLY.covers(Access::from_need("write").unwrap()));
+    }
+
+    #[test]
+    fn both_and_union_are_those_of_the_bits() {
+        let all = [Access::NONE, Access::READ, Access::WRITE_ONLY, Access::READ_WRITE];
+        let bits = [Access::READ, Access::WRITE_ONLY];
+        for (one, other) in all.iter().flat_map(|one| all.map(|other| (*one, other))) {
+            for bit in bits {
+                let (in_one, in_other) = (one.covers(bit), other.covers(bit));
+                assert_eq!(one.both(other).covers(bit), in_one && in_other, "{one} {other}");
+                assert_eq!(one.union(other).covers(bit), in_one || in_other, "{one} {other}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A refusal knows its public code and what may be told to the caller, and nothing of HTTP statuses:
 //! `proxy/respond.rs` alone turns one into an answer.
 
+use std::sync::Arc;
+
 use crate::model::access::Access;
 
 /// Why a request was not answered by the upstream.
@@ -20,6 +22,10 @@ pub enum Refusal {
     VendorKeyMissing,
     /// One answer for every wrong key.
     InvalidCredentials,
+    /// Expired, idle for too long, or rotated out.
+    KeyExpired,
+    KeyDisabled,
+    KeyRevoked,
     PermissionDenied(Lack),
     /// No rule for this path, or none for this method on it.
     RouteUnmapped,
@@ -28,6 +34,15 @@ pub enum Refusal {
     WrongApi,
     /// The subscriber key may be used by another vendor only.
     VendorMismatch,
+    /// Pending, suspended, or its agreement ended.
+    VendorNotApproved,
+    /// The practice's API switch is off.
+    ApiAccessDisabled,
+    IpNotAllowed,
+    /// The practice lives in another region; its host, where it has one.
+    WrongRegion {
+        host: Option<Arc<str>>,
+    },
     UpgradeNotAllowed,
     BodyTooLarge {
         limit: u64,
@@ -39,6 +54,8 @@ pub enum Refusal {
     /// The caller was too slow to send its request.
     RequestTimeout,
     Overloaded,
+    /// What this node knows of keys is too old to decide by.
+    RegistryStale,
     UpstreamUnreachable,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -55,7 +72,7 @@ pub struct Lack {
 
 impl Refusal {
     /// Every code there is, for counters and for documents.
-    pub const CODES: [&'static str; 23] = [
+    pub const CODES: [&'static str; 31] = [
         "ambiguous_path",
         "method_override",
         "malformed_request",
@@ -65,17 +82,25 @@ impl Refusal {
         "subscriber_key_missing",
         "vendor_key_missing",
         "invalid_credentials",
+        "key_expired",
+        "key_disabled",
+        "key_revoked",
         "permission_denied",
         "route_unmapped",
         "route_denied",
         "wrong_api",
         "vendor_mismatch",
+        "vendor_not_approved",
+        "api_access_disabled",
+        "ip_not_allowed",
+        "wrong_region",
         "upgrade_not_allowed",
         "body_too_large",
         "target_too_long",
         "headers_too_large",
         "request_timeout",
         "overloaded",
+        "registry_stale",
         "upstream_unreachable",
         "upstream_protocol_error",
         "upstream_timeout",
@@ -93,17 +118,25 @@ impl Refusal {
             Self::SubscriberKeyMissing => "subscriber_key_missing",
             Self::VendorKeyMissing => "vendor_key_missing",
             Self::InvalidCredentials => "invalid_credentials",
+            Self::KeyExpired => "key_expired",
+            Self::KeyDisabled => "key_disabled",
+            Self::KeyRevoked => "key_revoked",
             Self::PermissionDenied(_) => "permission_denied",
             Self::RouteUnmapped => "route_unmapped",
             Self::RouteDenied => "route_denied",
             Self::WrongApi => "wrong_api",
             Self::VendorMismatch => "vendor_mismatch",
+            Self::VendorNotApproved => "vendor_not_approved",
+            Self::ApiAccessDisabled => "api_access_disabled",
+            Self::IpNotAllowed => "ip_not_allowed",
+            Self::WrongRegion { .. } => "wrong_region",
             Self::UpgradeNotAllowed => "upgrade_not_allowed",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::TargetTooLong { .. } => "target_too_long",
             Self::HeadersTooLarge => "headers_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::Overloaded => "overloaded",
+            Self::RegistryStale => "registry_stale",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamProtocolError => "upstream_protocol_error",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -129,17 +162,25 @@ mod tests {
             Refusal::SubscriberKeyMissing,
             Refusal::VendorKeyMissing,
             Refusal::InvalidCredentials,
+            Refusal::KeyExpired,
+            Refusal::KeyDisabled,
+            Refusal::KeyRevoked,
             Refusal::PermissionDenied(lack),
             Refusal::RouteUnmapped,
             Refusal::RouteDenied,
             Refusal::WrongApi,
             Refusal::VendorMismatch,
+            Refusal::VendorNotApproved,
+            Refusal::ApiAccessDisabled,
+            Refusal::IpNotAllowed,
+            Refusal::WrongRegion { host: None },
             Refusal::UpgradeNotAllowed,
             Refusal::BodyTooLarge { limit: 1 },
             Refusal::TargetTooLong { limit: 1 },
             Refusal::HeadersTooLarge,
             Refusal::RequestTimeout,
             Refusal::Overloaded,
+            Refusal::RegistryStale,
             Refusal::UpstreamUnreachable,
             Refusal::UpstreamProtocolError,
             Refusal::UpstreamTimeout,
