@@ -120,14 +120,17 @@ impl Policy {
             }
         }
         for need in &needs {
-            let granted = question.caller.map(|caller| caller.grants.on(need.scope));
+            let granted = question.caller.map(|caller| caller.granted(need.scope));
             witness(Glance::Need(*need, granted));
         }
         let caller = question.caller.ok_or(Refusal::SubscriberKeyMissing)?;
+        if let Some(objection) = &caller.objection {
+            return Err(objection.clone());
+        }
         if caller.api != rule.api {
             return Err(Refusal::WrongApi);
         }
-        match needs.iter().find(|need| !caller.grants.meets(**need)) {
+        match needs.iter().find(|need| !caller.meets(**need)) {
             Some(need) => Err(Refusal::PermissionDenied(self.lack(*need, caller))),
             None => Ok(Admission { rule, needs }),
         }
@@ -137,7 +140,7 @@ impl Policy {
         Lack {
             category: self.catalogue.name(need.scope).to_owned(),
             needed: need.access,
-            granted: caller.grants.on(need.scope),
+            granted: caller.granted(need.scope),
         }
     }
 }

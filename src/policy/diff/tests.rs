@@ -149,7 +149,7 @@ fn holder(policy: &Policy, name: &str, permissions: &[(&str, Access)]) -> Holder
         api: ApiId(0),
         grants: policy.catalogue.grants(permissions.iter().copied()).unwrap(),
     };
-    let caller = Caller { subscriber: subscriber.into(), vendor: "v".into() };
+    let caller = Caller::new(subscriber.into(), Some("v".into()));
     Holder { name: name.into(), callers: vec![caller] }
 }
 

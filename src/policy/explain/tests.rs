@@ -42,13 +42,13 @@ fn policy() -> Policy {
 
 fn caller(policy: &Policy) -> Caller {
     let subscriber = Arc::new(Subscriber {
-        practice: "harbour".to_owned(),
-        key_id: "k1".to_owned(),
-        owner: "amy".to_owned(),
+        practice: "harbour".into(),
+        key_id: "k1".into(),
+        owner: "amy".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants([("patient", Access::READ)]).unwrap(),
     });
-    Caller { subscriber, vendor: "acme".into() }
+    Caller::new(subscriber, Some("acme".into()))
 }
 
 fn losers(explanation: &Explanation<'_>) -> Vec<(usize, Lost)> {

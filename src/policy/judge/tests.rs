@@ -68,13 +68,13 @@ fn policy() -> Policy {
 
 fn caller(policy: &Policy, permissions: &[(&str, Access)]) -> Caller {
     let subscriber = Arc::new(Subscriber {
-        practice: "harbour".to_owned(),
-        key_id: "k1".to_owned(),
-        owner: "amy".to_owned(),
+        practice: "harbour".into(),
+        key_id: "k1".into(),
+        owner: "amy".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants(permissions.iter().copied()).unwrap(),
     });
-    Caller { subscriber, vendor: "acme".into() }
+    Caller::new(subscriber, Some("acme".into()))
 }
 
 /// The scopes needed, or the code of the refusal, for a caller with these permissions.
