@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use crate::model::{Access, ApiId, Place, PlainKey, UpstreamId};
+use crate::model::{Lifetimes, Place, PlainKey, UpstreamId};
 use crate::policy::Policy;
 
 mod api;
@@ -22,17 +22,19 @@ pub mod draft;
 pub mod error_template;
 pub mod fault;
 mod format;
+mod keys;
 mod later;
 mod listen;
 pub mod openapi;
 mod proxy;
 mod read;
+mod region;
 mod root;
 pub(crate) mod route;
 mod route_map;
 pub mod schema;
 mod shape;
-mod static_keys;
+mod store;
 mod substitute;
 mod upstream;
 mod value;
@@ -40,6 +42,7 @@ mod yaml;
 
 pub use error_template::ErrorTemplate;
 pub use fault::Fault;
+pub(crate) use shape::nearest;
 
 /// Where the texts come from: the disk and the environment in the program, a map in tests.
 pub trait Sources {
@@ -53,12 +56,15 @@ pub struct Config {
     pub listen: Listen,
     /// In the order of the file; [`UpstreamId`] is a position here.
     pub upstreams: Vec<Upstream>,
-    /// In the order of the file; [`ApiId`] is a position here.
+    /// In the order of the file; `ApiId` is a position here.
     pub apis: Vec<Api>,
     pub errors: ErrorShape,
     pub credentials: Credentials,
     pub proxy: Proxy,
-    pub static_keys: Vec<StaticKey>,
+    pub store: StoreAddress,
+    pub keys: KeyRules,
+    /// In the order of the file; empty where there are none.
+    pub regions: Vec<Region>,
     pub policy: Policy,
     pub places: StartPlaces,
     /// Every file that was read, each once, in the order of reading.
@@ -71,6 +77,8 @@ pub struct StartPlaces {
     pub gateway: Place,
     pub admin: Place,
     pub workers: Place,
+    pub store: Place,
+    pub secrets: Place,
 }
 
 /// Where the gateway and its admin listener answer.
@@ -182,19 +190,118 @@ pub enum ErrorShape {
     Template(ErrorTemplate),
 }
 
-/// Where keys sit in a request: the `headers` scheme.
+/// Where keys sit in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
+    pub schemes: Schemes,
     pub subscriber_header: HeaderName,
     pub vendor_header: HeaderName,
+    pub username_header: HeaderName,
+    pub vendor_key: VendorKeyRule,
+    pub token_path: String,
+    pub token_ttl: Duration,
     pub spelling: Spelling,
 }
 
-/// The names of the two headers as the configuration spells them, for people.
+impl Default for Credentials {
+    fn default() -> Self {
+        Self {
+            schemes: Schemes { headers: true, ..Schemes::default() },
+            subscriber_header: HeaderName::from_static("x-subscriber-key"),
+            vendor_header: HeaderName::from_static("x-vendor-key"),
+            username_header: HeaderName::from_static("x-username"),
+            vendor_key: VendorKeyRule::Required,
+            token_path: "/oauth2/token".to_owned(),
+            token_ttl: Duration::from_secs(3600),
+            spelling: Spelling::default(),
+        }
+    }
+}
+
+impl Credentials {
+    /// Where tokens are given back: `/oauth2/revoke` beside `/oauth2/token`.
+    pub fn revocation_path(&self) -> String {
+        let parent = self.token_path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        format!("{parent}/revoke")
+    }
+}
+
+/// Which ways of presenting a subscriber key are taken; at least one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schemes {
+    pub headers: bool,
+    pub bearer: bool,
+    pub basic: bool,
+    pub username_header: bool,
+    pub oauth2: bool,
+}
+
+/// Whether a request says which vendor it is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VendorKeyRule {
+    Required,
+    /// One that is sent must be genuine.
+    Optional,
+    /// The header means nothing.
+    Off,
+}
+
+/// Where keys, practices and vendors are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreAddress {
+    /// A directory.
+    Embedded(PathBuf),
+    Redis(RedisAddress),
+}
+
+/// Its `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisAddress {
+    pub layout: RedisLayout,
+    /// `host`, port; at least one.
+    pub servers: Vec<(String, u16)>,
+    pub tls: bool,
+    pub username: Option<String>,
+    pub password: Option<PlainKey>,
+    pub database: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisLayout {
+    Single,
+    /// The name of the monitored primary.
+    Sentinel(String),
+    Cluster,
+}
+
+/// How keys are issued and how long they live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRules {
+    pub read_by_default: bool,
+    pub reveal: bool,
+    pub lifetimes: Lifetimes,
+    /// The directory of the pepper and the sealing key.
+    pub secrets: PathBuf,
+    /// Of argon2id, for machine-made keys: KiB and passes.
+    pub hash_memory_kib: u32,
+    pub hash_passes: u32,
+}
+
+/// Host names with an upstream of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub name: String,
+    /// Lower case, without a port.
+    pub hosts: Vec<String>,
+    pub upstream: UpstreamId,
+}
+
+/// The names of the headers as the configuration spells them, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spelling {
     pub subscriber: String,
     pub vendor: String,
+    pub username: String,
 }
 
 /// The limits and timers of the gateway listener.
@@ -218,25 +325,14 @@ pub struct Proxy {
     pub drain: Duration,
     pub trusted_proxies: Vec<IpNet>,
     pub cors_origins: Vec<String>,
+    /// The store out of reach for longer: nothing is served.
+    pub max_staleness: Duration,
 }
 
-/// A key written into the configuration, until the registry has them. Only `demo` and tests use it.
-#[derive(Clone, Debug)]
-pub enum StaticKey {
-    Vendor {
-        vendor: String,
-        key: PlainKey,
-    },
-    Subscriber {
-        id: String,
-        practice: String,
-        owner: String,
-        api: ApiId,
-        permissions: Vec<(String, Access)>,
-        /// Only this vendor may use it.
-        vendor: Option<String>,
-        key: PlainKey,
-    },
+impl std::fmt::Debug for RedisAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RedisAddress({:?} {:?})", self.layout, self.servers)
+    }
 }
 
 /// Faults of listeners and upstreams that are otherwise well written.
@@ -257,6 +353,14 @@ impl Config {
     ) -> Result<Self, Vec<Fault>> {
         root::load(path, sources, further)
     }
+}
+
+/// Reads a rate such as `600/min`: how many in which time. The error says what is wrong, or what was meant.
+pub(crate) fn read_rate(text: &str) -> Result<(u64, Duration), String> {
+    value::rate(text).map_err(|wrong| {
+        let parts: Vec<String> = [wrong.why, wrong.hint].into_iter().flatten().collect();
+        if parts.is_empty() { "write it as 600/min or 5/10s".to_owned() } else { parts.join("; ") }
+    })
 }
 
 #[cfg(test)]

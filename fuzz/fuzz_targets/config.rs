@@ -18,15 +18,10 @@ upstreams:
 apis:
   standard: { mount: /v1, upstream: practice, routes: routes.yaml }
 proxy: { max_body: 10MiB, trusted_proxies: [10.0.0.0/8] }
-static_keys:
-  - { kind: vendor, vendor: acme, key: vk-acme-0123456789abcdef0123456789abcdef }
-  - kind: subscriber
-    id: one
-    practice: north
-    owner: dr-lee
-    api: standard
-    permissions: { patient: read, billing.invoices: write }
-    key: sk-one-0123456789abcdef0123456789abcdef
+store: \"redis+sentinel://ann:${env:TOKEN}@s1:26379,s2/main\"
+regions: { au: { hosts: [api.au.example.com, au], upstream: practice } }
+credentials: { schemes: [bearer, basic, oauth2], vendor_key: optional, token_path: /oauth2/token, token_ttl: 5m }
+keys: { reveal: always, idle_expiry: 14d, max_age: off, secrets: secrets, hashing: { memory: 64KiB, passes: 1 } }
 ";
 
 const ROUTES: &str = "version: 1

@@ -107,7 +107,12 @@ fn refuse_overlap(reader: &mut Reader<'_>, mounts: &[(&str, &Node)], mount: &str
     }
 }
 
-fn upstream(reader: &mut Reader<'_>, node: Option<&Node>, upstreams: &[Upstream]) -> UpstreamId {
+/// The upstream that a field names.
+pub(super) fn upstream(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    upstreams: &[Upstream],
+) -> UpstreamId {
     let Some((node, scalar)) = node.and_then(|node| Some((node, node.scalar()?))) else {
         return UpstreamId(0);
     };

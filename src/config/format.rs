@@ -21,20 +21,6 @@ pub(super) static NAME: Format = Format {
 
 const LONGEST_NAME: usize = 64;
 
-/// A practice, an owner, a vendor, a key's id: what may stand in a header of its own.
-pub(super) static LABEL: Format = Format {
-    expected: "a name without spaces",
-    check: |text| {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b';' | b'"');
-        if text.is_empty() || text.len() > 128 || !text.bytes().all(plain) {
-            Err(Wrong::default())
-        } else {
-            Ok(())
-        }
-    },
-    pattern: None,
-};
-
 pub(super) static TITLE: Format = Format {
     expected: "a title",
     check: |text| {
@@ -49,6 +35,13 @@ pub(super) static TITLE: Format = Format {
 
 pub(super) static FILE: Format = Format {
     expected: "the path of a file",
+    check: |text| if text.is_empty() { Err(Wrong::default()) } else { Ok(()) },
+    pattern: None,
+};
+
+/// A category or a scope; whether it exists is found against the catalogue.
+pub(super) static SCOPE: Format = Format {
+    expected: "a category or a scope",
     check: |text| if text.is_empty() { Err(Wrong::default()) } else { Ok(()) },
     pattern: None,
 };

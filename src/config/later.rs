@@ -3,63 +3,10 @@
 
 use crate::config::format;
 use crate::config::shape::{Field, Format, Record, Shape};
-use crate::config::value::{self, Wrong};
+use crate::config::value;
 
-pub(super) const NO_STORE: &str = "leave it out: this version has no store";
-pub(super) const NO_REGIONS: &str = "leave it out: regions are not part of this version";
-const NO_KEYS: &str = "leave it out: this version does not issue keys";
 const NO_LIMITS: &str = "leave it out: rate limits are not part of this version";
 const NO_LOG: &str = "leave it out: access records are not part of this version";
-
-pub(super) static STORE: Format = Format {
-    expected: "a store such as embedded:./data or redis://host:6379/0",
-    check: |text| {
-        let known = ["embedded:", "redis://", "rediss://", "redis+sentinel://", "redis+cluster://"];
-        if known.iter().any(|scheme| text.starts_with(scheme)) {
-            Ok(())
-        } else {
-            Err(Wrong::default())
-        }
-    },
-    pattern: None,
-};
-
-pub(super) static REGION: Record = Record {
-    name: "a region",
-    fields: &[
-        Field::new(
-            "hosts",
-            Shape::List { of: &Shape::Format(&format::HOST), may_be_empty: false },
-            "The host names of the region.",
-        )
-        .required("hosts: [au.example.com]"),
-        Field::new("upstream", Shape::Format(&format::NAME), "The name of an upstream.")
-            .required("upstream: practice"),
-    ],
-};
-
-const AGE: Shape = Shape::WordOr(&["off"], &Shape::Duration { least: "1s", most: "36500d" });
-
-pub(super) static KEYS: Record = Record {
-    name: "`keys`",
-    fields: &[
-        Field::new(
-            "default_access",
-            Shape::Choice { ready: &["none", "read"], later: &[] },
-            "What a new key gets where nothing is chosen.",
-        )
-        .later(NO_KEYS),
-        Field::new(
-            "reveal",
-            Shape::Choice { ready: &["once", "always"], later: &[] },
-            "Whether a key can be shown again.",
-        )
-        .later(NO_KEYS),
-        Field::new("idle_expiry", AGE, "After how long without use a key expires.").later(NO_KEYS),
-        Field::new("max_age", AGE, "How long a key lives.").later(NO_KEYS),
-        Field::new("rotate_after", AGE, "When the console starts to remind.").later(NO_KEYS),
-    ],
-};
 
 static RATE: Format = Format {
     expected: "a rate such as 600/min",

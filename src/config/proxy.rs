@@ -96,12 +96,13 @@ pub(super) static PROXY: Record = Record {
             Shape::Record(&CORS),
             "Browsers that may call the gateway from another origin.",
         ),
+        // A failover of the store takes seconds; longer than a minute, a revoked key would be served on.
         Field::new(
             "max_staleness",
             Shape::Duration { least: "1s", most: "1d" },
-            "How long the registry may be out of contact.",
+            "How long a shared store may be out of reach before requests are refused.",
         )
-        .later("leave it out: this version keeps no shared registry"),
+        .default("60s"),
     ],
 };
 
@@ -233,6 +234,7 @@ pub(super) fn read(view: View<'_>) -> Proxy {
             .filter_map(|text| network(text).ok())
             .collect(),
         cors_origins: texts(cors.items("origins")),
+        max_staleness: view.duration("max_staleness"),
     }
 }
 

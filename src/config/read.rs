@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Sources;
 use crate::config::fault::Fault;
-use crate::config::shape::{Record, Trail};
+use crate::config::shape::{Record, Trail, nearest};
 use crate::config::substitute::substitute;
 use crate::config::value;
 use crate::config::yaml::{self, Meaning, Node};
@@ -47,6 +47,28 @@ impl<'s> Reader<'s> {
 
     pub(super) fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
+    }
+
+    /// Notes that there is no such thing, and names the nearest.
+    pub(super) fn unknown<'w>(
+        &mut self,
+        place: &Place,
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'w str>,
+    ) {
+        // What could not be put in was said where it is named.
+        if name.is_empty() {
+            return;
+        }
+        let known: Vec<&str> = known.collect();
+        let hint = nearest(name, known.iter().copied()).unwrap_or_else(|| match known.as_slice() {
+            [] => "there is none yet".to_owned(),
+            known if known.len() <= 12 => format!("known are {}", known.join(", ")),
+            _ => "add it, or name one that exists".to_owned(),
+        });
+        let message = format!("there is no {what} `{}`", name.escape_debug());
+        self.fault(Fault::new(place.clone(), message).hint(hint));
     }
 
     pub(super) fn has_faults(&self) -> bool {

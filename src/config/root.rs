@@ -7,18 +7,19 @@ use crate::config::credentials::CREDENTIALS;
 use crate::config::error_template::{ErrorTemplate, Flaw};
 use crate::config::fault::Fault;
 use crate::config::format;
+use crate::config::keys::KEYS;
 use crate::config::later;
 use crate::config::listen::LISTEN;
 use crate::config::proxy::PROXY;
 use crate::config::read::{Reader, View};
+use crate::config::region::REGION;
 use crate::config::route_map::ROUTE_MAP;
 use crate::config::shape::{Field, Record, Shape, nearest};
-use crate::config::static_keys::STATIC_KEY;
 use crate::config::upstream::UPSTREAM;
 use crate::config::yaml::Node;
 use crate::config::{
-    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, listen, proxy, route_map,
-    static_keys, upstream,
+    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, keys, listen, proxy,
+    region, route_map, store, upstream,
 };
 use crate::model::Place;
 
@@ -31,8 +32,9 @@ pub(super) static ROOT: Record = Record {
             "Where the gateway and its admin listener answer.",
         )
         .required("listen: { gateway: 127.0.0.1:8080 }"),
-        Field::new("store", Shape::Format(&later::STORE), "Where keys and records are kept.")
-            .later(later::NO_STORE),
+        // One node, and nothing else to run.
+        Field::new("store", Shape::Format(&store::STORE), "Where keys and records are kept.")
+            .default(store::DEFAULT),
         Field::new(
             "upstreams",
             Shape::FilledMap(&format::NAME, &Shape::Record(&UPSTREAM)),
@@ -47,10 +49,10 @@ pub(super) static ROOT: Record = Record {
         .required("apis: { standard: { mount: /v1, upstream: practice, routes: routes.yaml } }"),
         Field::new(
             "regions",
-            Shape::FilledMap(&format::NAME, &Shape::Record(&later::REGION)),
+            Shape::FilledMap(&format::NAME, &Shape::Record(&REGION)),
             "Regions with their own host names and upstream.",
         )
-        .later(later::NO_REGIONS),
+        .sample("regions: { au: { hosts: [api.au.example.com], upstream: practice } }"),
         // RFC 9457 is what clients know; a template is for those that know the practice system's shape.
         Field::new(
             "errors",
@@ -59,18 +61,13 @@ pub(super) static ROOT: Record = Record {
         )
         .default("problem"),
         Field::new("credentials", Shape::Record(&CREDENTIALS), "Where keys sit in a request."),
-        Field::new("keys", Shape::Record(&later::KEYS), "How keys are issued."),
+        Field::new("keys", Shape::Record(&KEYS), "How keys are issued, and how long they live."),
         Field::new("limits", Shape::Record(&later::LIMITS), "Rate limits and quotas."),
         Field::new("log", Shape::Record(&later::LOG), "Access records."),
         Field::new(
             "proxy",
             Shape::Record(&PROXY),
             "The limits and timers of the gateway listener.",
-        ),
-        Field::new(
-            "static_keys",
-            Shape::List { of: &Shape::Record(&STATIC_KEY), may_be_empty: true },
-            "Keys for the demo and for tests, until there is a registry.",
         ),
     ],
 };
@@ -100,13 +97,14 @@ pub(super) fn load(
     let errors = errors(&mut reader, root);
     let credentials = credentials::read(&mut reader, part("credentials", &CREDENTIALS));
     let proxy = proxy::read(part("proxy", &PROXY));
+    let store = store::read(&mut reader, root.get("store"));
+    let keys = keys::read(&mut reader, part("keys", &KEYS));
+    let regions = region::read(&mut reader, root.get("regions"), &upstreams);
     let (catalogue, rules) = route_map::read(&mut reader, &mounted, &credentials);
     let names = ["upstreams", "apis"].iter().filter_map(|field| root.get(field));
     reader.know(names.flat_map(Node::entries).map(|(name, _)| name.text.as_str()));
     reader.know(catalogue.names());
     reader.know(ROOT.names().into_iter().chain(ROUTE_MAP.names()));
-    let static_keys =
-        static_keys::read(&mut reader, root.items("static_keys"), &mounted, &catalogue);
     let policy = route_map::compile(&mut reader, catalogue, rules);
     let apis = mounted.into_iter().map(|Mounted { api, .. }| api).collect();
     if reader.has_faults() {
@@ -121,6 +119,8 @@ pub(super) fn load(
         gateway: place("listen", "gateway"),
         admin: place("listen", "admin"),
         workers: place("proxy", "workers"),
+        store: root.get("store").map_or_else(|| start.clone(), |node| node.place.clone()),
+        secrets: place("keys", "secrets"),
     };
     let files = reader.finish()?;
     // Without a fault there is a policy.
@@ -132,7 +132,10 @@ pub(super) fn load(
         errors,
         credentials,
         proxy,
-        static_keys,
+        store,
+        keys,
+        regions,
+
         policy,
         places,
         files,

@@ -6,7 +6,6 @@ use crate::config::format;
 use crate::config::read::{Reader, View};
 use crate::config::route::condition::WHEN;
 use crate::config::shape::{Field, Format, Record, Shape, nearest};
-use crate::config::static_keys::{SCOPE, unknown};
 use crate::config::value::{self, Wrong};
 use crate::config::yaml::{Key, Kind, Meaning, Node};
 use crate::model::{Access, ApiId, Catalogue, Method, MethodSet, Need, ScopeId};
@@ -31,7 +30,7 @@ pub(super) static ROUTE: Record = Record {
         .required("path: /v1/patients/**"),
         Field::new(
             "category",
-            Shape::Format(&SCOPE),
+            Shape::Format(&format::SCOPE),
             "The category or scope that is needed: read for GET and HEAD, write for other methods.",
         ),
         Field::new("methods", METHODS, "As a list, only these; as a map, what these need."),
@@ -63,14 +62,14 @@ pub(super) static ROUTE: Record = Record {
         Field::new("fhir", Shape::Format(&PATH), "A FHIR R4 base.").later(NO_FHIR),
         Field::new(
             "resources",
-            Shape::FilledMap(&format::NAME, &Shape::Format(&SCOPE)),
+            Shape::FilledMap(&format::NAME, &Shape::Format(&format::SCOPE)),
             "Categories of FHIR resource types.",
         )
         .later(NO_FHIR),
     ],
 };
 
-const REQUIRES: Shape = Shape::FilledMap(&SCOPE, &NEED);
+const REQUIRES: Shape = Shape::FilledMap(&format::SCOPE, &NEED);
 const NEED: Shape = Shape::Choice { ready: &["read", "write"], later: &[] };
 const METHODS: Shape = Shape::ByKind {
     scalar: None,
@@ -193,6 +192,15 @@ fn pattern(reader: &mut Reader<'_>, view: View<'_>, context: &Context<'_>) -> Op
     if text.starts_with(GATEWAYS_OWN) {
         let message = format!("`{text}` is never reached: the gateway itself answers there");
         reader.fault(Fault::new(node.place.clone(), message).hint("remove this route"));
+    }
+    let credentials = context.credentials;
+    let is_tokens = text == credentials.token_path || text == credentials.revocation_path();
+    if credentials.schemes.oauth2 && is_tokens {
+        let message = format!("`{text}` is never reached: tokens are issued and given back there");
+        reader.fault(
+            Fault::new(node.place.clone(), message)
+                .hint("remove this route, or give `credentials.token_path` another path"),
+        );
     }
     if !pattern.is_under(context.mount) {
         let message =
@@ -398,7 +406,7 @@ fn scope(reader: &mut Reader<'_>, node: &Node, catalogue: &Catalogue) -> Option<
     let text = node.scalar().map(|scalar| scalar.text.as_str()).filter(|text| !text.is_empty())?;
     let id = catalogue.id(text);
     if id.is_none() {
-        unknown(reader, &node.place, "category or scope", text, catalogue.names());
+        reader.unknown(&node.place, "category or scope", text, catalogue.names());
     }
     id
 }
@@ -409,7 +417,7 @@ fn needs(reader: &mut Reader<'_>, view: View<'_>, catalogue: &Catalogue) -> Vec<
     let mut needs = Vec::with_capacity(entries.len());
     for (name, node) in entries.iter().filter(|(name, _)| !name.text.is_empty()) {
         let Some(scope) = catalogue.id(&name.text) else {
-            unknown(reader, &name.place, "category or scope", &name.text, catalogue.names());
+            reader.unknown(&name.place, "category or scope", &name.text, catalogue.names());
             continue;
         };
         if let Some(access) = node.scalar().and_then(|scalar| Access::from_need(&scalar.text)) {

@@ -65,9 +65,7 @@ pub(super) enum Shape {
         most: &'static str,
     },
     Record(&'static Record),
-    /// Names to values; a name has a format of its own.
-    Map(&'static Format, &'static Self),
-    /// The same, with at least one entry.
+    /// Names to values, at least one; a name has a format of its own.
     FilledMap(&'static Format, &'static Self),
     /// At least one, unless `may_be_empty`.
     List {
@@ -130,7 +128,7 @@ impl Field {
 }
 
 /// A hint that names the nearest of the known words, if one is near.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<String> {
+pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<String> {
     nearest_word(word, known).map(did_you_mean)
 }
 
@@ -236,9 +234,6 @@ impl Shape {
     pub(super) fn check(&self, node: &Node, trail: &Trail<'_>, faults: &mut Vec<Fault>) {
         match (self, &node.kind) {
             (Self::Record(record), _) => record.check(node, trail, faults),
-            (Self::Map(name, shape), Kind::Mapping(entries)) => {
-                check_map(name, shape, entries, trail, faults);
-            }
             (Self::FilledMap(name, shape), Kind::Mapping(entries)) => {
                 check_map(name, shape, entries, trail, faults);
                 if entries.is_empty() {
@@ -273,7 +268,7 @@ impl Shape {
     fn names(&self) -> Vec<&'static str> {
         match self {
             Self::Record(record) => record.names(),
-            Self::Map(_, of) | Self::FilledMap(_, of) | Self::List { of, .. } => of.names(),
+            Self::FilledMap(_, of) | Self::List { of, .. } => of.names(),
             Self::WordOr(words, of) => [words, of.names().as_slice()].concat(),
             Self::Choice { ready, later } => [*ready, *later].concat(),
             Self::ByKind { scalar, list, mapping } => {
@@ -286,11 +281,7 @@ impl Shape {
     fn is_made_of_parts(&self) -> bool {
         matches!(
             self,
-            Self::Record(_)
-                | Self::Map(..)
-                | Self::FilledMap(..)
-                | Self::List { .. }
-                | Self::ByKind { .. }
+            Self::Record(_) | Self::FilledMap(..) | Self::List { .. } | Self::ByKind { .. }
         )
     }
 
@@ -355,11 +346,9 @@ impl Shape {
                 let bound = |text| value::size(text).unwrap_or_default();
                 within(value::size(text)?, bound(least), bound(most), &format!("{least} to {most}"))
             }
-            Self::Record(_)
-            | Self::Map(..)
-            | Self::FilledMap(..)
-            | Self::List { .. }
-            | Self::ByKind { .. } => Ok(()),
+            Self::Record(_) | Self::FilledMap(..) | Self::List { .. } | Self::ByKind { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -384,7 +373,7 @@ impl Shape {
             Self::Count { .. } => "a whole number".to_owned(),
             Self::Duration { .. } => "a duration such as 30s".to_owned(),
             Self::Size { .. } => "a size such as 64KiB".to_owned(),
-            Self::Record(_) | Self::Map(..) | Self::FilledMap(..) => "a mapping".to_owned(),
+            Self::Record(_) | Self::FilledMap(..) => "a mapping".to_owned(),
             Self::List { .. } => "a list".to_owned(),
             Self::ByKind { scalar, list, mapping } => {
                 let parts = [scalar, list, mapping];

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::model::Access;
 
 mod faults;
 mod routes;
@@ -100,6 +99,9 @@ fn the_shipped_example_loads_and_says_the_defaults() {
     let bare = given(MAIN).load().unwrap();
     assert_eq!(example.proxy, bare.proxy);
     assert_eq!(example.credentials, bare.credentials);
+    assert_eq!(bare.credentials.schemes, Credentials::default().schemes);
+    assert_eq!(example.keys, KeyRules { secrets: shipped("secrets"), ..bare.keys });
+    assert_eq!(example.store, StoreAddress::Embedded(shipped("data")));
     assert_eq!(example.listen.admin, bare.listen.admin);
     let (said, default) = (&example.upstreams[0], &bare.upstreams[0]);
     assert_eq!(
@@ -133,8 +135,32 @@ fn defaults_are_those_of_the_contract() {
         drain: seconds(30),
         trusted_proxies: Vec::new(),
         cors_origins: Vec::new(),
+        max_staleness: seconds(60),
     };
     assert_eq!(proxy, contract);
+}
+
+#[test]
+fn keys_live_beside_the_configuration_and_by_the_contract_where_nothing_is_said() {
+    let config = given(MAIN).load().unwrap();
+    let lifetimes = Lifetimes {
+        idle_expiry: None,
+        max_age: None,
+        rotate_after: Some(Duration::from_secs(90 * 86_400)),
+    };
+    let contract = KeyRules {
+        read_by_default: false,
+        reveal: false,
+        lifetimes,
+        secrets: "p/secrets".into(),
+        hash_memory_kib: 64,
+        hash_passes: 1,
+    };
+    assert_eq!((config.keys, config.store), (contract, StoreAddress::Embedded("p/data".into())));
+    assert_eq!(config.credentials.token_path, "/oauth2/token");
+    assert_eq!(config.credentials.token_ttl, Duration::from_secs(3600));
+    assert!(config.regions.is_empty());
+    assert_eq!(config.places.store.to_string(), "p/postern.yaml:1:1");
 }
 
 #[test]
@@ -156,9 +182,8 @@ fn every_shipped_map_and_template_loads() {
     assert_eq!(given.load().unwrap().policy.table.rules().len(), 10);
 }
 
-#[test]
-fn everything_that_can_be_said_is_read() {
-    let main = r#"
+/// A configuration that leaves nothing out.
+const EVERYTHING: &str = r#"
 listen:
   gateway:
     - 127.0.0.1:8080
@@ -171,22 +196,37 @@ upstreams:
     url: [https://a.example.com, "https://[::1]:9443"]
     connect_timeout: 250ms
     health: { path: /health, interval: 2s }
-    headers: { Authorization: "Bearer ${env:TOKEN}", X-Price: "$${1}" }
+    headers: { Authorization: "Bearer ${env:TOKEN}", X-Price: "$${1}", X-Site: "${file:site.key}" }
     tls: { ca: ca.pem, certificate: own.crt, private_key: own.key, server_name: practice.internal }
     preserve_host: true
 apis:
   standard: { mount: /v1, upstream: practice, routes: [routes.yaml], strip_mount: true }
-credentials: { schemes: [headers], subscriber_header: A-api-key, vendor_header: x-api-key, vendor_key: required }
-proxy: { workers: 4, trusted_proxies: [10.0.0.0/8, "::1"], cors: { origins: [https://app.example.com] }, http2: { max_streams: 7 } }
-static_keys:
-  - { kind: vendor, vendor: acme, key: "${file:vendor.key}" }
-  - { kind: subscriber, id: k1, practice: p1, owner: ann, api: standard, permissions: { patient: read, files: write-only }, vendor: acme, key: s3cret }
+store: "redis+sentinel://ann:${env:TOKEN}@s1,s2:7/main"
+regions:
+  au: { hosts: [API.au.example.com, au], upstream: practice }
+keys: { default_access: read, reveal: always, idle_expiry: 14d, max_age: 365d, rotate_after: off, secrets: /etc/postern, hashing: { memory: 19MiB, passes: 2 } }
+credentials:
+  schemes: [headers, bearer, basic, username_header, oauth2]
+  subscriber_header: A-api-key
+  vendor_header: x-api-key
+  username_header: X-Owner
+  vendor_key: optional
+  token_path: /token
+  token_ttl: 5m
+proxy: { workers: 4, max_staleness: 5s, trusted_proxies: [10.0.0.0/8, "::1"], cors: { origins: [https://app.example.com] }, http2: { max_streams: 7 } }
 "#;
-    let mut given = given(main).env("TOKEN", "t0ken: [\"x").file("p/vendor.key", "v3ndor\n");
+
+fn everything() -> Config {
+    let mut given = given(EVERYTHING).env("TOKEN", "t0ken: [\"x").file("p/site.key", "s1te\n");
     for pem in ["own.crt", "own.key", "gateway.crt", "gateway.key", "ca.pem"] {
         given = given.file(&format!("p/{pem}"), pem);
     }
-    let config = given.load().unwrap();
+    given.load().unwrap()
+}
+
+#[test]
+fn everything_that_can_be_said_is_read() {
+    let config = everything();
     let tls =
         |index: usize| config.listen.gateway[index].tls.as_ref().unwrap().certificate.bytes.clone();
     assert_eq!((tls(0), tls(1)), (b"gateway.crt".to_vec(), b"own.crt".to_vec()));
@@ -203,30 +243,44 @@ static_keys:
         .iter()
         .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
         .collect();
-    assert_eq!(headers, [("authorization", "Bearer t0ken: [\"x"), ("x-price", "${1}")]);
+    assert_eq!(
+        headers,
+        [("authorization", "Bearer t0ken: [\"x"), ("x-price", "${1}"), ("x-site", "s1te")]
+    );
     assert!(upstream.preserve_host && upstream.tls.ca.is_some() && upstream.tls.identity.is_some());
     assert_eq!(upstream.tls.server_name.as_deref(), Some("practice.internal"));
     assert!(config.apis[0].strip_mount);
-    assert_eq!(config.credentials.subscriber_header, "a-api-key");
-    assert_eq!(config.credentials.spelling.subscriber, "A-api-key");
     assert_eq!(
         (config.proxy.workers, config.proxy.max_streams, config.proxy.trusted_proxies.len()),
         (Some(4), 7, 2)
     );
     assert_eq!(config.proxy.cors_origins, ["https://app.example.com"]);
-    let [
-        StaticKey::Vendor { key: vendor, .. },
-        StaticKey::Subscriber { api, permissions, key, .. },
-    ] = config.static_keys.as_slice()
-    else {
-        panic!("two keys")
-    };
-    assert_eq!((vendor.reveal(), key.reveal(), api.0), ("v3ndor", "s3cret", 0));
-    assert_eq!(
-        permissions.as_slice(),
-        [("patient".to_owned(), Access::READ), ("files".to_owned(), Access::WRITE_ONLY)]
-    );
     assert_eq!(config.files.len(), 8);
+}
+
+#[test]
+fn everything_that_can_be_said_of_keys_is_read() {
+    let config = everything();
+    assert_eq!(config.credentials.subscriber_header, "a-api-key");
+    assert_eq!(config.credentials.spelling.subscriber, "A-api-key");
+    assert_eq!(config.credentials.username_header, "x-owner");
+    let Schemes { headers, bearer, basic, username_header, oauth2 } = config.credentials.schemes;
+    assert!(headers && bearer && basic && username_header && oauth2);
+    assert_eq!(config.credentials.vendor_key, VendorKeyRule::Optional);
+    assert_eq!(config.credentials.token_path, "/token");
+    assert_eq!(config.credentials.token_ttl, Duration::from_secs(300));
+    assert_eq!(config.proxy.max_staleness, Duration::from_secs(5));
+    let StoreAddress::Redis(redis) = &config.store else { panic!("a Redis") };
+    assert_eq!(redis.password.as_ref().unwrap().reveal(), "t0ken: [\"x");
+    assert_eq!(redis.layout, RedisLayout::Sentinel("main".into()));
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    let lifetimes = Lifetimes { idle_expiry: days(14), max_age: days(365), rotate_after: None };
+    assert_eq!((config.keys.lifetimes, config.keys.hash_memory_kib), (lifetimes, 19 << 10));
+    assert!(config.keys.reveal && config.keys.read_by_default);
+    assert_eq!(config.keys.secrets, Path::new("/etc/postern"));
+    let region = &config.regions[0];
+    assert_eq!((region.name.as_str(), region.upstream), ("au", UpstreamId(0)));
+    assert_eq!(region.hosts, ["api.au.example.com", "au"]);
 }
 
 #[test]
@@ -264,8 +318,8 @@ proptest::proptest! {
         with in "([a-z0-9]{0,3}|: |- |\n|  |[\\[\\]{}#\"'&*!|>%@`~,]|\\$\\{env:X\\}|\\$\\{|é|\t|-1|0){0,3}",
         which in 0_usize..3,
     ) {
-        let keys = "static_keys:\n  - { kind: vendor, vendor: acme, key: v }\n";
-        let (mut main, mut routes) = (format!("{MAIN}{keys}"), include_str!("../../config/routes/example.yaml").to_owned());
+        let more = "store: redis://u:p@h/1\nkeys: { max_age: 1d, hashing: { memory: 1MiB } }\nregions: { au: { hosts: [a], upstream: practice } }\n";
+        let (mut main, mut routes) = (format!("{MAIN}{more}"), include_str!("../../config/routes/example.yaml").to_owned());
         match which {
             0 => main = mangled(&main, at, len, &with),
             1 => routes = mangled(&routes, at, len, &with),

@@ -1,5 +1,7 @@
 //! The `when` of a route: conditions on a query parameter or a header, each of which asks for more.
 
+use http::HeaderName;
+
 use crate::config::Credentials;
 use crate::config::fault::Fault;
 use crate::config::format;
@@ -61,7 +63,8 @@ fn refuse_unmet(reader: &mut Reader<'_>, view: View<'_>, credentials: &Credentia
             note(reader, view, field, overrides, REMEDY);
         }
     }
-    let headers = [credentials.subscriber_header.as_str(), credentials.vendor_header.as_str()];
+    let Credentials { subscriber_header, vendor_header, username_header, .. } = credentials;
+    let headers = [subscriber_header, vendor_header, username_header].map(HeaderName::as_str);
     let is_key = |name: &str| {
         query::is_one_of(name, &query::KEY_PARAMETERS) || query::is_one_of(name, &headers)
     };

@@ -93,14 +93,14 @@ fn one_mistake_is_one_fault() {
         &["unknown field `urll` in an upstream — did you mean `url`?"],
     );
     check(url, "url: http://a\n    headers: { X-A: x, X-A: y }", &["already written on line 6"]);
-    check_added("regions: {}", &["`regions` is not available yet"]);
+    check_added("regions: {}", &["`regions` is empty — write something such as `regions: { au:"]);
 }
 
 #[test]
 fn only_what_can_be_written_is_said_to_be_known() {
     check_added(
         "bogus: 1",
-        &["known are listen, upstreams, apis, errors, credentials, proxy, static_keys"],
+        &["known are listen, store, upstreams, apis, regions, errors, credentials, keys, proxy"],
     );
 }
 
@@ -184,7 +184,7 @@ fn limits_and_timers_have_bounds() {
         ("http2: { max_streams: 4294967296 }", "out of range"),
         ("trusted_proxies: [10.0.0.1/8]", "did you mean 10.0.0.0/8?"),
         ("cors: { origins: [\"*\"] }", "every website"),
-        ("max_staleness: 60s", "`proxy.max_staleness` is not available yet"),
+        ("max_staleness: 0s", "out of range"),
         ("idle_timeout: on", "expected a duration"),
         ("bogus: 1", "known are workers"),
     ] {
@@ -196,11 +196,6 @@ fn limits_and_timers_have_bounds() {
 
 #[test]
 fn what_comes_later_is_refused_and_its_value_judged() {
-    check_added("store: embedded:./data", &["11:1: `store` is not available yet"]);
-    check_added(
-        "regions: { au: { hosts: [a.b], upstream: practice } }",
-        &["`regions` is not available yet"],
-    );
     check_added(
         "limits:\n  key: { rate: 600/min, burst: 100 }",
         &["12:3: `limits.key` is not available yet"],
@@ -211,26 +206,104 @@ fn what_comes_later_is_refused_and_its_value_judged() {
     );
     check_added("limits: {}", &["`limits` is not available yet"]);
     check_added(
-        "keys: { default_access: none, max_age: off }",
-        &["`keys.default_access` is", "`keys.max_age` is"],
-    );
-    check_added(
         "log: { sync: 100ms, query: off }",
         &["`log.sync`", "`log.query` is not", "write false"],
     );
-    check_added(
-        "credentials: { schemes: [headers, bearer] }",
-        &["`bearer` for `credentials.schemes` is not available yet"],
+}
+
+#[test]
+fn stores_are_named_by_a_scheme_and_never_shown() {
+    check_added("store: ./data", &["11:8: `store`: expected a store such as embedded:./data"]);
+    check_added("store: redis-cluster://a:1", &["did you mean `redis+cluster`?"]);
+    check_added("store: redis://a:1,b:2", &["it names several servers"]);
+    check_added("store: 6379", &["put it in quotes", "its scheme is unknown"]);
+    check_added("store: [a]", &["expected a store such as embedded:./data"]);
+    let main = format!("{MAIN}store: \"redis://:${{env:PASSWORD}}@a:1/x\"\n");
+    let faults = given(&main).env("PASSWORD", "hunter22").faults();
+    assert!(faults.len() == 1 && faults[0].contains("its database is not a number"), "{faults:?}");
+    assert!(!faults.concat().contains("hunter22"));
+    let unset = given(&main).faults();
+    assert!(unset.len() == 1 && unset[0].contains("`PASSWORD` is not set"), "{unset:?}");
+}
+
+#[test]
+fn keys_have_lives_and_a_cost_in_bounds() {
+    for (field, fault) in [
+        ("default_access: write", "one of none, read"),
+        ("reveal: alwys", "did you mean `always`?"),
+        ("idle_expiry: 2 weeks", "expected off, or a duration"),
+        ("max_age: 0s", "out of range"),
+        ("rotate_after: of", "did you mean `off`?"),
+        ("secrets: \"\"", "expected the path of a file"),
+        ("hashing: { memory: 4KiB }", "out of range"),
+        ("hashing: { memory: 65537B }", "13:23: `keys.hashing.memory` is not a whole number"),
+        ("hashing: { passes: 0 }", "out of range"),
+        ("hashing: { memroy: 64KiB }", "did you mean `memory`?"),
+    ] {
+        let field = field.replace("hashing: {", "hashing:\n    {");
+        let fault = fault.replace("13:23", "13:15");
+        check_added(&format!("keys:\n  {field}"), &[&fault]);
+    }
+}
+
+#[test]
+fn regions_have_hosts_of_their_own_and_an_upstream() {
+    let au = "au: { hosts: [Api.au.example.com], upstream: practice }";
+    let check_regions = |more: &str, fault: &str| {
+        check_added(&format!("regions:\n  {au}\n  {more}"), &[fault]);
+    };
+    check_regions(
+        "eu: { hosts: [api.au.example.com], upstream: practice }",
+        "13:17: this host stands on line 12",
     );
-    check_added(
-        "credentials: { vendor_key: off }",
-        &["`off` for `credentials.vendor_key` is not available yet"],
+    check_regions(
+        "eu: { hosts: [a.b, A.B], upstream: practice }",
+        "13:22: this host stands on line 13",
     );
-    check_added("credentials: { vendor_key: of }", &["did you mean `off`?"]);
-    check_added(
-        "credentials: { token_ttl: 1h }",
-        &["`credentials.token_ttl` is not available yet"],
+    check_regions("eu: { hosts: [a.b:443], upstream: practice }", "expected a host name");
+    check_regions("eu: { hosts: [], upstream: practice }", "is an empty list");
+    check_regions("eu: { hosts: [a.b], upstream: practise }", "did you mean `practice`?");
+    check_regions("eu: { upstream: practice }", "a region has no `hosts`");
+    check_regions("eu: { hosts: [a.b] }", "a region has no `upstream`");
+}
+
+#[test]
+fn schemes_are_said_once_and_with_what_they_use() {
+    let check_credentials = |fields: &str, fault: &str| {
+        check_added(&format!("credentials:\n  {{ {fields} }}"), &[fault]);
+    };
+    check_credentials("schemes: [bearer, bearer]", "12:23: this scheme stands in the list twice");
+    check_credentials("schemes: [baerer]", "did you mean `bearer`?");
+    check_credentials("schemes: []", "is an empty list");
+    check_credentials("vendor_key: of", "did you mean `off`?");
+    check_credentials(
+        "token_path: /token",
+        "12:17: `credentials.token_path` has no effect without the scheme oauth2 — add oauth2 to `schemes`",
     );
+    check_credentials("token_ttl: 2h", "`credentials.token_ttl` has no effect");
+    check_credentials("token_path: oauth", "did you mean /oauth?");
+    check_credentials("token_ttl: 0s", "out of range");
+    check_credentials("username_header: X-User", "without the scheme username_header");
+    for path in ["/oauth2/", "/", "/{id}", "/a/**", "/a?b", "/.well-known/postern/token"] {
+        check_credentials(&format!("schemes: [oauth2], token_path: '{path}'"), "expected a path");
+    }
+    check_credentials("schemes: [oauth2], token_path: /revoke", "tokens are given back at /revoke");
+    check_credentials("schemes: [oauth2], token_path: token", "did you mean /token?");
+    check_credentials("schemes: [oauth2], token_ttl: 0s", "out of range");
+}
+
+#[test]
+fn a_route_is_not_where_tokens_are_issued() {
+    let oauth2 = "credentials: { schemes: [headers, oauth2], token_path: /v1/patients/token }\n";
+    for path in ["token", "revoke"] {
+        let routes = ROUTES.replace("**", path);
+        let faults = given(&format!("{MAIN}{oauth2}")).file("p/routes.yaml", &routes).faults();
+        let said = format!("p/routes.yaml:3:11: `/v1/patients/{path}` is never reached: tokens");
+        assert!(faults.len() == 1 && faults[0].starts_with(&said), "{faults:?}");
+        assert!(given(MAIN).file("p/routes.yaml", &routes).load().is_ok());
+    }
+    let wider = given(&format!("{MAIN}{oauth2}")).load();
+    assert!(wider.is_ok(), "what is wider than the gateway's own path has other paths, too");
 }
 
 #[test]
@@ -245,49 +318,11 @@ fn key_headers_have_no_other_meaning() {
     }
     check_added("credentials: { vendor_header: X_Key }", &["did you mean X-Key?"]);
     check_added("credentials: { vendor_header: x-subscriber-key }", &["the same header"]);
-}
-
-#[test]
-fn static_keys_name_what_exists_and_are_never_shown() {
-    let vendor = "{ kind: vendor, vendor: acme, key: hunter22 }";
-    let subscriber = "{ kind: subscriber, id: k, practice: p, owner: o, api: standard, permissions: { patient: read }, key: hunter33 }";
-    let check_keys = |keys: &str, faults: &[&str]| {
-        check_added(&format!("static_keys: [{keys}]"), faults);
-        assert!(
-            !given(&format!("{MAIN}static_keys: [{keys}]\n")).faults().concat().contains("hunter")
-        );
-    };
-    check_keys(&format!("{vendor}, {vendor}"), &["the same `key` stands on line 11"]);
-    check_keys(&subscriber.replace("standard", "standart"), &["did you mean `standard`?"]);
-    check_keys(
-        &subscriber.replace("patient", "patients"),
-        &["there is no category or scope `patients` — did you mean `patient`?"],
+    check_added(
+        "credentials: { schemes: [username_header], username_header: X-Vendor-Key }",
+        &["11:61: `vendor_header` and `username_header` are the same header"],
     );
-    check_keys(
-        &subscriber.replace("patient: read", "patient: all"),
-        &["one of none, read, write, write-only"],
-    );
-    check_keys(
-        &subscriber.replace("id: k,", "vendor: acme, id: k,"),
-        &["there is no vendor with a key `acme`"],
-    );
-    check_keys(&subscriber.replace("id: k,", ""), &["a subscriber key has no `id`"]);
-    check_keys(
-        &vendor.replace("vendor: acme,", "vendor: acme, id: x,"),
-        &["`id` is not for a vendor key"],
-    );
-    check_keys(&vendor.replace("hunter22", "\"hunter 22\""), &["expected a key"]);
-    check_keys("{ kind: practice, key: hunter22 }", &["one of vendor, subscriber"]);
-}
-
-#[test]
-fn a_key_may_be_granted_nothing() {
-    let key = "{ kind: subscriber, id: k, practice: p, owner: o, api: standard, permissions: {}, key: hunter33 }";
-    let config = given(&format!("{MAIN}static_keys: [{key}]\n")).load().unwrap();
-    let [StaticKey::Subscriber { permissions, .. }] = config.static_keys.as_slice() else {
-        panic!("one key")
-    };
-    assert!(permissions.is_empty());
+    check_added("credentials: { subscriber_header: X-Username }", &["11:35: "]);
 }
 
 #[test]
