@@ -1,0 +1,43 @@
+//! Subscriber keys: issuing, editing, rotating, revoking, revealing.
+
+use crate::model::{KeyId, Timestamp};
+use crate::registry::operation::{Ground, Operation, Plan, Rejection};
+use crate::store::{DeadToken, Document};
+
+mod edit;
+mod issue;
+mod revoke;
+mod rotate;
+
+pub use edit::{EditKey, KeyPatch};
+pub(in crate::registry::operation) use issue::Chosen;
+pub use issue::IssueKey;
+pub use revoke::{RevealKey, RevokeKey};
+pub use rotate::RotateKey;
+
+/// RFC 7009: the token is dead until it would have ended anyway. Not in the audit.
+#[derive(Clone, Debug)]
+pub struct KillToken {
+    pub id: KeyId,
+    pub expires_at: Timestamp,
+}
+
+impl Operation for KillToken {
+    type Output = ();
+
+    fn plan(&self, ground: &Ground<'_>) -> Result<Plan<()>, Rejection> {
+        let is_dead = ground.records.dead_tokens().any(|kept| kept.value.id == self.id);
+        if is_dead || self.expires_at <= ground.now {
+            return Ok(Plan::nothing(()));
+        }
+        let token = DeadToken { id: self.id, expires_at: self.expires_at };
+        Ok(Plan { puts: vec![Document::DeadToken(token)], ..Plan::nothing(()) })
+    }
+}
+
+fn is_revoked(key: KeyId) -> Rejection {
+    Rejection::NotPossible(
+        "key_revoked",
+        format!("the key `{key}` is revoked, which is for good; issue a new one"),
+    )
+}
