@@ -1,0 +1,282 @@
+//! A store that lost what it had acknowledged, at a failover or by an old backup, and what memory still knows of it.
+//!
+//! A revocation that was answered must not be undone by a store that forgot it. So whenever everything is loaded, it
+//! is held against what is known:
+//!
+//! - The store is at a place that this node went through, and nobody has written since: everything after that place is
+//!   written again, exactly as it was.
+//! - Somebody has written since: what both have is joined to the stricter of the two. A key that is revoked, disabled
+//!   or narrower in memory becomes so in the store; a vendor or a practice that was stopped stays stopped; an
+//!   administrator, a token or a session that was removed is removed again, and a later password or lesser role holds,
+//!   unless no operator would be left. Nothing becomes wider than the store has it. That may stop what somebody had just allowed again, which people can undo;
+//!   the other mistake could not be undone.
+//!
+//! Until all of that is written, memory stays as it is. The entries that the audit lost cannot be written again in
+//! their place; the entry for what was restored says that they were.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::json;
+
+use crate::model::{
+    Actor, Administrator, AuditHead, Deed, Permissions, Practice, Role, SubscriberKey, Timestamp,
+    Username, Vendor, VendorKey, VendorStatus,
+};
+use crate::registry::execute::{change_id, safety};
+use crate::registry::state::State;
+use crate::registry::{Records, Registry, RegistryError, chain, load};
+use crate::store::{Change, Document, DocumentId, Loaded, Position, StoreError};
+
+const TRIES: usize = 16;
+/// Documents in one change.
+const BATCH: usize = 200;
+
+/// How the history that the store has is related to the one that memory knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) enum Kinship {
+    /// As far as anybody can tell it goes on from it, and is too long to be told.
+    Later,
+    /// Its changes do not follow on the ones that are known.
+    Another,
+}
+
+/// What memory knows and the store does not.
+#[derive(Debug, Default, PartialEq)]
+pub(in crate::registry) struct Lost {
+    pub(in crate::registry) puts: Vec<Document>,
+    pub(in crate::registry) removes: Vec<DocumentId>,
+}
+
+impl Registry {
+    /// Loads everything. Only by who holds the writer's lock: nothing of this node is on its way to the store.
+    pub(in crate::registry) async fn reload(&self, news: Kinship) -> Result<(), RegistryError> {
+        for _ in 0..TRIES {
+            let loaded = load(&*self.store, &self.vault).await?;
+            let lost = self.lost(&loaded, news);
+            if lost.puts.is_empty() && lost.removes.is_empty() {
+                let revoked = self.state_mut().replace(loaded);
+                self.duties.acknowledge(revoked, self.now());
+                return Ok(());
+            }
+            let known = self.read(Records::position);
+            tracing::error!(
+                known = known.0,
+                store = loaded.position.0,
+                restored = lost.puts.len(),
+                removed_again = lost.removes.len(),
+                "the store lost changes that it had acknowledged (a failover, or an old backup): writing back what \
+                 this node knows; entries of the audit are gone"
+            );
+            match self.restore(loaded.position, loaded.head, lost).await {
+                // Loaded once more: then nothing is missing.
+                Ok(()) | Err(StoreError::Conflict | StoreError::Unknown(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn lost(&self, loaded: &Loaded, news: Kinship) -> Lost {
+        let state = self.state();
+        if state.went_through(loaded.position, loaded.head) {
+            return lost_exactly(&state.records, loaded);
+        }
+        let went_back = loaded.position < state.records.position();
+        let kinship = if went_back { Kinship::Another } else { news };
+        let mut lost = lost_strictness(&state.records, loaded, kinship);
+        lost.removes = lost_removals(&state, loaded);
+        leave_an_operator(&mut lost, loaded);
+        lost
+    }
+
+    async fn restore(
+        &self,
+        mut position: Position,
+        mut head: AuditHead,
+        lost: Lost,
+    ) -> Result<(), StoreError> {
+        let Lost { puts, mut removes } = lost;
+        let mut batches: Vec<Vec<Document>> = puts.chunks(BATCH).map(<[_]>::to_vec).collect();
+        if batches.is_empty() {
+            batches.push(Vec::new());
+        }
+        for puts in batches {
+            let removes = std::mem::take(&mut removes);
+            let at = self.now();
+            let audit = match deed(&puts, &removes) {
+                Some((actor, deed)) => chain::link(&self.vault, head, at, &actor, vec![deed]),
+                None => Vec::new(),
+            };
+            let change = Change { id: change_id()?, at, puts, removes, audit };
+            position = self.store.commit(position, &change, safety(&change)).await?.position;
+            if let Some(last) = change.audit.last() {
+                head = AuditHead { seq: last.seq, hash: last.hash };
+            }
+        }
+        Ok(())
+    }
+}
+
+fn deed(puts: &[Document], removes: &[DocumentId]) -> Option<(Actor, Deed)> {
+    let restored: Vec<String> = puts.iter().map(|document| document.id().0).collect();
+    let removed: Vec<&str> = removes.iter().map(|id| id.0.as_str()).collect();
+    let deed = Deed {
+        action: "store.restore".into(),
+        object: "store".to_owned(),
+        practice: None,
+        before: None,
+        after: Some(json!({ "restored": restored, "removed_again": removed })),
+    };
+    Some((Actor { username: Username::parse("postern").ok()?, address: None }, deed))
+}
+
+/// All that was done after the place where the store is.
+fn lost_exactly(records: &Records, loaded: &Loaded) -> Lost {
+    let puts = records
+        .documents()
+        .filter(|(revision, _)| *revision > loaded.position)
+        .map(|(_, document)| document)
+        .collect();
+    if records.position() <= loaded.position {
+        return Lost { puts, removes: Vec::new() };
+    }
+    let known: HashSet<DocumentId> =
+        records.documents().map(|(_, document)| document.id()).collect();
+    let ids = loaded.documents.iter().map(|(_, document)| document.id());
+    Lost { puts, removes: ids.filter(|id| !known.contains(id)).collect() }
+}
+
+/// The stricter of both, where the store's version may have come about without knowing memory's: everywhere in another
+/// history; else where memory's is the later one, and for what was revoked, which nothing takes back.
+fn lost_strictness(records: &Records, loaded: &Loaded, kinship: Kinship) -> Lost {
+    let theirs: HashMap<DocumentId, &(Position, Document)> =
+        loaded.documents.iter().map(|entry| (entry.1.id(), entry)).collect();
+    let mut puts = Vec::new();
+    for (revision, ours) in records.documents() {
+        match theirs.get(&ours.id()) {
+            Some((of_theirs, theirs)) => {
+                let may_be_unknown_to_them =
+                    kinship == Kinship::Another || revision > *of_theirs || is_revoked(&ours);
+                let joined = joined(&ours, theirs).filter(|joined| joined != theirs);
+                puts.extend(joined.filter(|_| may_be_unknown_to_them));
+            }
+            None if revision > loaded.position && is_for_good(&ours) => puts.push(ours),
+            None => {}
+        }
+    }
+    Lost { puts, removes: Vec::new() }
+}
+
+/// Who or what could act as an administrator, and was removed here. Ids of tokens and sessions are never used again;
+/// names are, so of administrators it is only whoever was there when the name was removed.
+fn lost_removals(state: &State, loaded: &Loaded) -> Vec<DocumentId> {
+    let removed: HashMap<&DocumentId, Timestamp> = state.removed().collect();
+    let known: HashSet<DocumentId> =
+        state.records.documents().map(|(_, document)| document.id()).collect();
+    let is_lost = |document: &Document, id: &DocumentId| {
+        let Some(at) = removed.get(id).filter(|_| !known.contains(id)) else { return false };
+        match document {
+            Document::AdminToken(_) | Document::Session(_) => true,
+            Document::Admin(admin) => admin.created_at <= *at,
+            _ => false,
+        }
+    };
+    let ids = loaded.documents.iter().map(|(_, document)| (document, document.id()));
+    ids.filter(|(document, id)| is_lost(document, id)).map(|(_, id)| id).collect()
+}
+
+/// Where nobody could manage the registry any more, administrators stay as the store has them.
+fn leave_an_operator(lost: &mut Lost, loaded: &Loaded) {
+    let is_operator = |document: &Document| match document {
+        Document::Admin(admin) => admin.role == Role::Operator,
+        _ => false,
+    };
+    let is_admin = |document: &Document| matches!(document, Document::Admin(_));
+    let stays = |document: &Document| {
+        let id = document.id();
+        !lost.removes.contains(&id) && !lost.puts.iter().any(|put| is_admin(put) && put.id() == id)
+    };
+    let theirs = || loaded.documents.iter().map(|(_, document)| document);
+    if lost.puts.iter().any(is_operator) || theirs().any(|each| is_operator(each) && stays(each)) {
+        return;
+    }
+    let admins: HashSet<DocumentId> =
+        theirs().filter(|each| is_admin(each)).map(Document::id).collect();
+    lost.removes.retain(|id| !admins.contains(id));
+    lost.puts.retain(|document| !is_admin(document));
+}
+
+fn is_revoked(document: &Document) -> bool {
+    match document {
+        Document::Key(key) => key.revoked_at.is_some(),
+        Document::VendorKey(key) => key.revoked_at.is_some(),
+        _ => false,
+    }
+}
+
+/// What nobody can delete: where it is missing, it was lost.
+fn is_for_good(document: &Document) -> bool {
+    match document {
+        Document::Practice(_)
+        | Document::Vendor(_)
+        | Document::VendorKey(_)
+        | Document::Key(_)
+        | Document::DeadToken(_) => true,
+        Document::User(_) | Document::Admin(_) | Document::AdminToken(_) | Document::Session(_) => {
+            false
+        }
+    }
+}
+
+fn joined(ours: &Document, theirs: &Document) -> Option<Document> {
+    match (ours, theirs) {
+        (Document::Key(ours), Document::Key(theirs)) => {
+            Some(Document::Key(stricter_key(ours, theirs)))
+        }
+        (Document::VendorKey(ours), Document::VendorKey(theirs)) => {
+            let revoked_at = theirs.revoked_at.or(ours.revoked_at);
+            Some(Document::VendorKey(VendorKey { revoked_at, ..theirs.clone() }))
+        }
+        (Document::Vendor(ours), Document::Vendor(theirs)) => Some(Document::Vendor(Vendor {
+            status: if ours.status == VendorStatus::Approved { theirs.status } else { ours.status },
+            agreement_expires: earlier(ours.agreement_expires, theirs.agreement_expires),
+            ..theirs.clone()
+        })),
+        (Document::Practice(ours), Document::Practice(theirs)) => {
+            let api_access = ours.api_access && theirs.api_access;
+            Some(Document::Practice(Practice { api_access, ..theirs.clone() }))
+        }
+        (Document::Admin(ours), Document::Admin(theirs)) if ours.epoch > theirs.epoch => {
+            let role = if theirs.role == Role::Operator { &ours.role } else { &theirs.role };
+            Some(Document::Admin(Administrator { role: role.clone(), ..ours.clone() }))
+        }
+        _ => None,
+    }
+}
+
+fn stricter_key(ours: &SubscriberKey, theirs: &SubscriberKey) -> SubscriberKey {
+    let of_ours = |name: &str| ours.permissions.0.get(name).copied().unwrap_or_default();
+    let both = theirs.permissions.iter().map(|(name, access)| (name, access.both(of_ours(name))));
+    let permissions = if ours.permissions == theirs.permissions {
+        theirs.permissions.clone()
+    } else {
+        Permissions::from_iter(both)
+    };
+    let allowed_ips =
+        if theirs.allowed_ips.is_empty() { &ours.allowed_ips } else { &theirs.allowed_ips };
+    SubscriberKey {
+        permissions,
+        allowed_ips: allowed_ips.clone(),
+        vendor: theirs.vendor.clone().or_else(|| ours.vendor.clone()),
+        enabled: ours.enabled && theirs.enabled,
+        revoked_at: theirs.revoked_at.or(ours.revoked_at),
+        expires_at: earlier(ours.expires_at, theirs.expires_at),
+        overlap_ends: earlier(ours.overlap_ends, theirs.overlap_ends),
+        replaced_by: theirs.replaced_by.or(ours.replaced_by),
+        ..theirs.clone()
+    }
+}
+
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    [one, other].into_iter().flatten().min()
+}
