@@ -39,6 +39,16 @@ impl ReloadOutcome {
     }
 }
 
+/// What is told of the registry and of those who ask it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegistryFigures {
+    pub position: u64,
+    pub staleness_seconds: u64,
+    pub argon2_runs: u64,
+}
+
+pub type FiguresSource = Arc<dyn Fn() -> RegistryFigures + Send + Sync>;
+
 /// What is counted of one process.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<State>);
@@ -51,6 +61,7 @@ struct State {
     generation: AtomicU64,
     started: AtomicU64,
     upstreams: Mutex<Option<HealthSource>>,
+    registry: Mutex<Option<FiguresSource>>,
 }
 
 impl fmt::Debug for State {
@@ -92,6 +103,11 @@ impl Metrics {
         *self.0.upstreams.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
+    /// Where the figures of the registry are asked at each reading.
+    pub fn registry(&self, source: FiguresSource) {
+        *self.0.registry.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
     /// The OpenMetrics text of everything, which Prometheus reads.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("postern");
@@ -109,6 +125,10 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         encode_traffic(&mut encoder, &cells::Totals::of(&workers))?;
+        let figures = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(ask) = figures {
+            encode_registry(&mut encoder, ask())?;
+        }
         self.encode_process(&mut encoder)
     }
 }
@@ -175,6 +195,22 @@ fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, totals: &cells::Totals) -
     count(opened, totals.connections_opened)
 }
 
+fn encode_registry(encoder: &mut DescriptorEncoder<'_>, figures: RegistryFigures) -> fmt::Result {
+    let help = "Changes of the registry that this node has applied";
+    let position = encoder.encode_descriptor("registry_position", help, None, MetricType::Gauge)?;
+    gauge(position, figures.position)?;
+
+    let help = "For how long the store has been out of reach";
+    let unit = Unit::Seconds;
+    let staleness =
+        encoder.encode_descriptor("registry_staleness", help, Some(&unit), MetricType::Gauge)?;
+    gauge(staleness, figures.staleness_seconds)?;
+
+    let help = "Runs of argon2 for presented keys: one for each key that is used, and process";
+    let runs = encoder.encode_descriptor("argon2_runs", help, None, MetricType::Counter)?;
+    count(runs, figures.argon2_runs)
+}
+
 fn count(encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
     ConstCounter::new(value).encode(encoder)
 }
@@ -235,6 +271,22 @@ mod tests {
             r#"postern_config_reloads_total{outcome="rejected"} 2"#,
             "postern_config_generation 3",
             r#"postern_upstream_healthy{upstream="practice",endpoint="http://127.0.0.1:9000"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_registry_is_told_where_there_is_one() {
+        let metrics = Metrics::default();
+        assert!(!metrics.render().contains("postern_registry_position"));
+        let figures = RegistryFigures { position: 7, staleness_seconds: 2, argon2_runs: 5 };
+        metrics.registry(Arc::new(move || figures));
+        let text = metrics.render();
+        for line in [
+            "postern_registry_position 7",
+            "postern_registry_staleness_seconds 2",
+            "postern_argon2_runs_total 5",
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

@@ -28,12 +28,31 @@ pub enum ConfigStatus {
     Rejected { generation: u64, error: String },
 }
 
+/// What is known of keys, and whether that is new enough to serve by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RegistryStatus {
+    pub status: Freshness,
+    /// How many changes the node has applied.
+    pub position: u64,
+    /// For how long the store has been out of reach, in whole seconds.
+    pub staleness_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Freshness {
+    Current,
+    /// The store was out of reach for longer than `proxy.max_staleness`.
+    Stale,
+}
+
 /// One answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub status: &'static str,
     pub draining: bool,
     pub config: ConfigStatus,
+    pub registry: RegistryStatus,
     pub upstreams: Vec<EndpointHealth>,
     pub gateway: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
@@ -41,12 +60,15 @@ pub struct Report {
 
 impl Report {
     pub fn is_ready(&self) -> bool {
-        !self.draining
+        !self.draining && self.registry.status == Freshness::Current
     }
 }
 
 /// Where the health of the upstreams is asked: `app` gives a closure over the running snapshot.
 pub type HealthSource = Arc<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
+
+/// Where the standing of the registry is asked.
+pub type RegistrySource = Arc<dyn Fn() -> RegistryStatus + Send + Sync>;
 
 /// The live state behind [`Report`].
 pub struct Readiness {
@@ -54,6 +76,7 @@ pub struct Readiness {
     config: ArcSwap<ConfigStatus>,
     addresses: ArcSwap<Addresses>,
     upstreams: HealthSource,
+    registry: RegistrySource,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,12 +92,13 @@ impl std::fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    pub fn new(generation: u64, upstreams: HealthSource) -> Self {
+    pub fn new(generation: u64, upstreams: HealthSource, registry: RegistrySource) -> Self {
         Self {
             draining: AtomicBool::new(false),
             config: ArcSwap::from_pointee(ConfigStatus::Current { generation }),
             addresses: ArcSwap::default(),
             upstreams,
+            registry,
         }
     }
 
@@ -94,11 +118,18 @@ impl Readiness {
 
     pub fn report(&self) -> Report {
         let draining = self.draining.load(Ordering::Acquire);
+        let registry = (self.registry)();
         let addresses = self.addresses.load();
+        let status = match (draining, registry.status) {
+            (true, _) => "draining",
+            (false, Freshness::Stale) => "stale",
+            (false, Freshness::Current) => "ready",
+        };
         Report {
-            status: if draining { "draining" } else { "ready" },
+            status,
             draining,
             config: ConfigStatus::clone(&self.config.load()),
+            registry,
             upstreams: (self.upstreams)(),
             gateway: addresses.gateway.clone(),
             admin: addresses.admin,
@@ -111,12 +142,17 @@ mod tests {
     use super::*;
 
     fn readiness() -> Readiness {
+        knowing(Freshness::Current)
+    }
+
+    fn knowing(status: Freshness) -> Readiness {
         let health = EndpointHealth {
             upstream: "practice".into(),
             url: "http://127.0.0.1:9000".into(),
             healthy: true,
         };
-        Readiness::new(1, Arc::new(move || vec![health.clone()]))
+        let registry = RegistryStatus { status, position: 7, staleness_seconds: 0 };
+        Readiness::new(1, Arc::new(move || vec![health.clone()]), Arc::new(move || registry))
     }
 
     #[test]
@@ -142,5 +178,17 @@ mod tests {
         readiness.begin_drain();
         assert!(!readiness.report().is_ready());
         assert_eq!(readiness.report().status, "draining");
+    }
+
+    #[test]
+    fn a_gateway_that_does_not_know_its_keys_is_not_ready() {
+        let report = knowing(Freshness::Stale).report();
+        assert!(!report.is_ready());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            (&json["status"], &json["registry"]["status"]),
+            (&"stale".into(), &"stale".into())
+        );
+        assert_eq!(json["registry"]["position"], 7);
     }
 }
