@@ -1,8 +1,8 @@
 //! Who is calling: the credentials of a request, and whom they belong to.
 
 pub mod credential;
-pub mod key;
-pub mod registry;
+pub mod oauth;
+pub mod verifier;
 
 pub use credential::Presented;
-pub use registry::Registry;
+pub use verifier::Verifier;
