@@ -1,21 +1,27 @@
 //! The answers that are the gateway's own, and the only file of the data plane that knows status codes.
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::config::{Config, ErrorShape, error_template::Shown};
+use crate::auth::oauth::Fault;
+use crate::config::{Config, ErrorShape, Schemes, VendorKeyRule, error_template::Shown};
 use crate::model::{Refusal, RequestId};
 use crate::proxy::body::ResponseBody;
+use crate::proxy::token_endpoint::TokenReply;
+use crate::proxy::well_known::ways;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-/// The scheme of keys in headers has no registered name; a realm would tell a stranger something.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("ApiKey");
+/// The scheme of keys in headers has no registered name.
+const API_KEY: HeaderValue = HeaderValue::from_static("ApiKey");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+/// Basic cannot do without a realm (RFC 7617); it says no more than any answer of ours.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"postern\"");
 
 /// RFC 9457, with what this gateway adds.
 #[derive(Serialize)]
@@ -49,9 +55,19 @@ pub(crate) fn refuse(config: &Config, refusal: &Refusal, id: RequestId) -> Respo
     let mut response = bare(wording.status, body, id);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     if wording.status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        challenge(config.credentials.schemes, response.headers_mut());
     }
     response
+}
+
+/// How keys may be presented, and nothing of what was wrong with those that were.
+fn challenge(schemes: Schemes, fields: &mut HeaderMap) {
+    let Schemes { headers, bearer, basic, username_header, oauth2 } = schemes;
+    let offered =
+        [(headers || username_header, API_KEY), (bearer || oauth2, BEARER), (basic, BASIC)];
+    for (_, challenge) in offered.into_iter().filter(|(is_taken, _)| *is_taken) {
+        fields.append(header::WWW_AUTHENTICATE, challenge);
+    }
 }
 
 /// Says that this connection is not to be used again.
@@ -99,6 +115,27 @@ pub(crate) fn preflight(
 pub(crate) fn document(json: String, id: RequestId) -> Response<ResponseBody> {
     let mut response = bare(StatusCode::OK, Bytes::from(json), id);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// What an OAuth2 client is answered, as RFC 6749 wants it: 401 and a challenge where it is not known, else 400.
+pub(crate) fn token(reply: TokenReply, id: RequestId) -> Response<ResponseBody> {
+    let (status, json) = match reply {
+        TokenReply::Granted(json) => (StatusCode::OK, json),
+        TokenReply::Revoked => (StatusCode::OK, "{}".to_owned()),
+        TokenReply::Refused(fault @ Fault::InvalidClient(_)) => {
+            (StatusCode::UNAUTHORIZED, fault.document())
+        }
+        TokenReply::Refused(fault) => (StatusCode::BAD_REQUEST, fault.document()),
+    };
+    let mut response = bare(status, Bytes::from(json), id);
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, JSON);
+    fields.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"postern\"");
+        fields.insert(header::WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 
@@ -162,11 +199,18 @@ fn wording(refusal: &Refusal) -> Wording {
         Refusal::SubscriberKeyMissing => (StatusCode::UNAUTHORIZED, "Subscriber key missing"),
         Refusal::VendorKeyMissing => (StatusCode::UNAUTHORIZED, "Vendor key missing"),
         Refusal::InvalidCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
+        Refusal::KeyExpired => (StatusCode::UNAUTHORIZED, "Key expired"),
+        Refusal::KeyDisabled => (StatusCode::UNAUTHORIZED, "Key disabled"),
+        Refusal::KeyRevoked => (StatusCode::UNAUTHORIZED, "Key revoked"),
         Refusal::PermissionDenied(_) => (StatusCode::FORBIDDEN, "Permission denied"),
         Refusal::RouteUnmapped => (StatusCode::FORBIDDEN, "Route not mapped"),
         Refusal::RouteDenied => (StatusCode::FORBIDDEN, "Route denied"),
         Refusal::WrongApi => (StatusCode::FORBIDDEN, "Key is for another API"),
         Refusal::VendorMismatch => (StatusCode::FORBIDDEN, "Key is for another vendor"),
+        Refusal::VendorNotApproved => (StatusCode::FORBIDDEN, "Vendor not approved"),
+        Refusal::ApiAccessDisabled => (StatusCode::FORBIDDEN, "API access is off"),
+        Refusal::IpNotAllowed => (StatusCode::FORBIDDEN, "Address not allowed"),
+        Refusal::WrongRegion { .. } => (StatusCode::MISDIRECTED_REQUEST, "Wrong region"),
         Refusal::UpgradeNotAllowed => (StatusCode::FORBIDDEN, "Upgrade not allowed"),
         Refusal::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
         Refusal::TargetTooLong { .. } => (StatusCode::URI_TOO_LONG, "Target too long"),
@@ -175,6 +219,7 @@ fn wording(refusal: &Refusal) -> Wording {
         }
         Refusal::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "Request too slow"),
         Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
+        Refusal::RegistryStale => (StatusCode::SERVICE_UNAVAILABLE, "Key registry out of reach"),
         Refusal::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "Practice system unreachable"),
         Refusal::UpstreamProtocolError => {
             (StatusCode::BAD_GATEWAY, "Practice system answered wrongly")
@@ -195,10 +240,17 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
             return format!("The request is not strictly HTTP: {why}.").into();
         }
         Refusal::SubscriberKeyMissing => {
-            return format!("Send the practice's key in {}.", keys.spelling.subscriber).into();
+            return format!("Send the practice's key {}.", ways(keys)).into();
+        }
+        Refusal::VendorKeyMissing if keys.vendor_key == VendorKeyRule::Required => {
+            return format!("Send your vendor key in {}.", keys.spelling.vendor).into();
         }
         Refusal::VendorKeyMissing => {
-            return format!("Send your vendor key in {}.", keys.spelling.vendor).into();
+            return format!(
+                "This key may be used by one vendor alone: send its vendor key in {}.",
+                keys.spelling.vendor
+            )
+            .into();
         }
         Refusal::PermissionDenied(lack) => {
             let (category, needed) = (&lack.category, lack.needed.need());
@@ -214,13 +266,26 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
         Refusal::TargetTooLong { limit } => {
             return format!("The target may have {limit} bytes at most.").into();
         }
+        Refusal::WrongRegion { host: Some(host) } => {
+            return format!("The practice of this key is served at {host}. Send the request there.").into();
+        }
+        Refusal::WrongRegion { host: None } => {
+            "The practice of this key is served in a region that this gateway does not know."
+        }
+        Refusal::KeyExpired => "This key has expired, was rotated, or was not used for too long. Ask the practice for a new one.",
+        Refusal::KeyDisabled => "The practice has switched this key off. Ask the practice to switch it on.",
+        Refusal::KeyRevoked => "The practice has revoked this key for good. Ask the practice for a new one.",
+        Refusal::VendorNotApproved => "The vendor is not approved, or its agreement has ended. Ask whoever runs this gateway.",
+        Refusal::ApiAccessDisabled => "The practice has switched its API access off. Ask the practice to switch it on.",
+        Refusal::IpNotAllowed => "This key may be used from certain addresses alone, and this is none of them.",
+        Refusal::RegistryStale => "The gateway has lost contact with its store of keys. Try again in a moment.",
         Refusal::MethodOverride => "Use the method itself; overrides of it are not taken.",
         Refusal::DuplicateCredentials => "Send each key once, in one place.",
         Refusal::CredentialsInQuery => {
-            "Keys do not belong in a query, where they are written to logs. Send them in their headers, and replace this one."
+            "Keys do not belong in a query, where they are written to logs. Send them in headers, and replace this one."
         }
         Refusal::ExpectationFailed => "`100-continue` is the only expectation that can be met.",
-        Refusal::InvalidCredentials => "The keys are not valid. Check both of them.",
+        Refusal::InvalidCredentials => "The credentials are not valid. Check every one of them.",
         Refusal::RouteUnmapped => "No rule of this gateway speaks of this method and path.",
         Refusal::RouteDenied => "This is not open to callers.",
         Refusal::WrongApi => "This key was made for another API of the practice system.",
