@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::config::Proxy;
 use crate::model::{Refusal, RequestId};
@@ -31,7 +32,6 @@ use crate::proxy::seats::Seated;
 use crate::proxy::session::Session;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::sniff::{Opening, sniff};
-use crate::proxy::upstream::multiplex::OnThisThread;
 use crate::proxy::worker::Worker;
 
 /// hyper's own least size of a buffer.
@@ -58,6 +58,25 @@ enum End {
     /// hyper is done with it.
     Finished,
     TimedOut(Overdue),
+    /// What it carried lost its standing.
+    Cut,
+}
+
+/// What is under a connection, whatever is spoken over it.
+trait Wired {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wired for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wired for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
 }
 
 /// Serves one connection; counted as open for as long.
@@ -102,7 +121,7 @@ async fn speak<S>(
     mut stream: S,
     agreed: Option<Wire>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Wired + Unpin + Send + 'static,
 {
     let proxy = &snapshot.config.proxy;
     let patience = if seated.is_draining() { DRAIN_GRACE } else { proxy.header_timeout };
@@ -136,7 +155,7 @@ async fn speak_http1<S>(
     stream: S,
     opening: Opening,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Wired + Unpin + Send + 'static,
 {
     let guard = h1::Guard::new(proxy.max_target, proxy.max_header_bytes, proxy.max_headers);
     let guard = Guard::Http1(guard);
@@ -174,6 +193,8 @@ async fn speak_http1<S>(
             part(&session.worker, &Refusal::RequestTimeout, stream).await;
         }
         End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
+        // An answer without a length ends with its connection: only a reset says that it was not whole.
+        End::Cut => stream.socket().set_zero_linger().unwrap_or(()),
         End::Finished | End::TimedOut(_) => {}
     }
 }
@@ -185,14 +206,15 @@ async fn speak_http2<S>(
     stream: S,
     opening: Opening,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Wired + Unpin + Send + 'static,
 {
     let (io, _gone) = guarded(stream, opening, Guard::Http2(h2::Guard::new()), seated);
+    let streams = session.streams.clone();
     let session = Rc::new(session);
     let service =
         service_fn(move |request: Request<Incoming>| handle::answer(Rc::clone(&session), request));
     let list = u32::try_from(proxy.max_header_bytes).unwrap_or(u32::MAX);
-    let mut builder = http2::Builder::new(OnThisThread);
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(proxy.max_streams)
@@ -238,6 +260,10 @@ async fn drive<C: Future>(
     let mut watchdog = pin!(sleep_until(Instant::now() + timers.shortest()));
     let mut told = false;
     poll_fn(|cx| {
+        seated.seat.watch(cx.waker());
+        if pulse.is_cut() {
+            return Poll::Ready(End::Cut);
+        }
         loop {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Finished);
@@ -248,7 +274,6 @@ async fn drive<C: Future>(
             told = true;
             shut(connection.as_mut());
         }
-        seated.seat.watch(cx.waker());
         while watchdog.as_mut().poll(cx).is_ready() {
             match pulse.due(&timers, wire, Instant::now()) {
                 Ok(next) => watchdog.as_mut().reset(next),

@@ -79,6 +79,7 @@ pub(crate) struct Pulse {
     flaw: OnceLock<(u64, Flaw)>,
     tunnel: AtomicBool,
     linger: AtomicBool,
+    cut: AtomicBool,
 }
 
 impl Pulse {
@@ -95,6 +96,7 @@ impl Pulse {
             flaw: OnceLock::new(),
             tunnel: AtomicBool::new(false),
             linger: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
         }
     }
 
@@ -205,6 +207,15 @@ impl Pulse {
 
     pub(crate) fn lingers(&self) -> bool {
         self.linger.load(Ordering::Relaxed)
+    }
+
+    /// What it carries may not go on.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Whether it could make room for another connection; None while it works.

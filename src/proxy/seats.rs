@@ -117,11 +117,7 @@ impl Seats {
     /// Tells every connection to finish what is in flight.
     pub(crate) fn drain(&self) {
         self.draining.set(true);
-        for seat in self.taken.borrow().values() {
-            if let Some(waker) = &*seat.waker.borrow() {
-                waker.wake_by_ref();
-            }
-        }
+        self.taken.borrow().values().for_each(|seat| seat.wake());
     }
 
     /// Ready once there is no connection left.
@@ -133,11 +129,18 @@ impl Seats {
 }
 
 impl Seat {
-    /// Who is to be woken when the worker drains.
+    /// Who is to be woken when the worker drains, or when something is to end.
     pub(crate) fn watch(&self, waker: &Waker) {
         let mut own = self.waker.borrow_mut();
         if !own.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *own = Some(waker.clone());
+        }
+    }
+
+    /// Has its task look around.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the requests of one connection have in common, and the token that each of them holds while it is answered.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody, with_more};
+use crate::proxy::open::{Open, Reach, Streams};
 use crate::proxy::pulse::{Pulse, Wire};
 use crate::proxy::seats::Seat;
 use crate::proxy::worker::Worker;
@@ -19,7 +21,9 @@ use crate::proxy::worker::Worker;
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     pub(crate) pulse: Arc<Pulse>,
-    seat: Rc<Seat>,
+    pub(crate) seat: Rc<Seat>,
+    /// Of HTTP/2.
+    pub(crate) streams: Streams,
     pub(crate) peer: IpAddr,
     pub(crate) https: bool,
     /// The fate of all bodies that have no bytes.
@@ -32,6 +36,7 @@ impl Session {
             worker,
             pulse: Arc::clone(&seat.pulse),
             seat: Rc::clone(seat),
+            streams: Streams::default(),
             peer,
             https,
             sealed: Rc::new(Fate::sealed()),
@@ -44,7 +49,13 @@ impl Session {
         if position == 0 {
             self.worker.seats.settle(&self.seat);
         }
-        Ticket { position, wire, pulse: Arc::clone(&self.pulse), held: None }
+        Ticket { position, wire, pulse: Arc::clone(&self.pulse), held: None, open: OnceCell::new() }
+    }
+
+    /// How the request that is asking can be ended.
+    pub(crate) fn reach(&self, wire: Wire) -> Reach {
+        let stream = if wire == Wire::Http2 { self.streams.current() } else { None };
+        stream.map_or_else(|| Reach::Connection(Rc::clone(&self.seat)), Reach::Stream)
     }
 
     /// Where it will stand what became of a body.
@@ -61,6 +72,8 @@ pub(crate) struct Ticket {
     pulse: Arc<Pulse>,
     /// Since when the stream has a part of the answer.
     held: Option<u64>,
+    /// Of a request that was admitted by its keys.
+    pub(crate) open: OnceCell<Open>,
 }
 
 impl Ticket {
@@ -101,6 +114,9 @@ const PIECE: usize = 16 * 1024;
 
 impl Answer {
     pub(crate) fn new(body: ResponseBody, ticket: Ticket) -> Self {
+        if let Some(open) = ticket.open.get() {
+            open.begin();
+        }
         Self { body, ticket, rest: Bytes::new() }
     }
 

@@ -21,6 +21,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until};
 
@@ -29,6 +30,7 @@ use crate::proxy::body::ResponseBody;
 use crate::proxy::body::response::Lease;
 use crate::proxy::forward::order::Order;
 use crate::proxy::forward::{Passage, addressee, answer, place_order};
+use crate::proxy::open::Open;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::connect::{Offer, connect};
 use crate::proxy::upstream::connection::{Connection, Unanswered};
@@ -54,8 +56,20 @@ pub async fn websocket(
     upgrade: OnUpgrade,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let (shared, order) = place_order(worker, snapshot, passage, parts)?;
-    let idle = snapshot.config.proxy.idle_timeout;
-    open_tunnel(&worker.pools, shared, &order, parts, upgrade, idle).await
+    let term = Term {
+        idle: snapshot.config.proxy.idle_timeout,
+        open: passage.identity.map(|identity| worker.openings.tunnel(identity.clone())),
+    };
+    open_tunnel(&worker.pools, shared, &order, parts, upgrade, term).await
+}
+
+/// How long a tunnel lasts.
+#[derive(Debug)]
+pub(crate) struct Term {
+    /// No byte for so long is its end.
+    pub(crate) idle: Duration,
+    /// Says when its keys have lost their standing; none where no keys were asked.
+    pub(crate) open: Option<(Open, Rc<Notify>)>,
 }
 
 pub(crate) async fn open_tunnel(
@@ -64,7 +78,7 @@ pub(crate) async fn open_tunnel(
     order: &Order<'_>,
     parts: &Parts,
     caller: OnUpgrade,
-    idle: Duration,
+    term: Term,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let expected = read_handshake(parts)?;
     let (response, lease) = shake_hands(pools, shared, order, parts).await?;
@@ -83,7 +97,7 @@ pub(crate) async fn open_tunnel(
     head.headers.insert(header::CONNECTION, UPGRADE);
     head.headers.insert(header::UPGRADE, WEBSOCKET);
     spawn_local(async move {
-        if let Err(error) = tunnel(caller, upstream, lease, idle).await {
+        if let Err(error) = tunnel(caller, upstream, lease, term).await {
             tracing::debug!(%error, "websocket ended");
         }
     });
@@ -190,12 +204,13 @@ async fn shake_hands(
     Err(Refusal::UpstreamUnreachable)
 }
 
-/// Bytes both ways, until both sides have ended, one breaks, or none has moved a byte for `idle`.
+/// Bytes both ways, until both sides have ended, one breaks, none has moved a byte for `idle`, or its keys have lost
+/// their standing.
 async fn tunnel(
     caller: OnUpgrade,
     upstream: OnUpgrade,
     _counted_until_the_end: Lease,
-    idle: Duration,
+    Term { idle, open }: Term,
 ) -> io::Result<()> {
     let upstream = upstream.await.map_err(io::Error::other)?;
     let caller = tokio::time::timeout(idle, caller).await?.map_err(io::Error::other)?;
@@ -205,6 +220,14 @@ async fn tunnel(
     tokio::select! {
         ended = copy_bidirectional(&mut caller, &mut upstream) => ended.map(|_| ()),
         () = falls_idle(&last_move, idle) => Err(io::ErrorKind::TimedOut.into()),
+        () = loses_standing(open.as_ref()) => Err(io::Error::other("its keys lost their standing")),
+    }
+}
+
+async fn loses_standing(open: Option<&(Open, Rc<Notify>)>) {
+    match open {
+        Some((_, ends)) => ends.notified().await,
+        None => std::future::pending().await,
     }
 }
 

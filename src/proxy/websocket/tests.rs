@@ -104,7 +104,8 @@ async fn gateway(shared: Arc<Shared>, idle: Duration) -> std::net::SocketAddr {
                 let (parts, _) = request.into_parts();
                 let order = order(model::Method::Get, "/v1/live", None);
                 let pools = Pools::default();
-                let answer = open_tunnel(&pools, &shared, &order, &parts, upgrade, idle).await;
+                let term = Term { idle, open: None };
+                let answer = open_tunnel(&pools, &shared, &order, &parts, upgrade, term).await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {
                     Response::new(ResponseBody::Own(Full::from(Bytes::from_static(
                         refusal.code().as_bytes(),
