@@ -23,6 +23,7 @@ use crate::proxy::upstream::outgoing::Outgoing;
 use crate::proxy::upstream::pool::{Carrier, Freshness, Lane, NoCarrier, Room, bit};
 use crate::proxy::upstream::{Peer, Pools, Shared};
 use crate::proxy::worker::Worker;
+use crate::registry::view::Identity;
 
 pub(crate) mod answer;
 pub(crate) mod names;
@@ -41,6 +42,8 @@ pub struct Passage<'r> {
     pub target: &'r Target<'r>,
     pub admission: &'r Admission<'r>,
     pub caller: Option<&'r Caller>,
+    /// Whose it is, as long as it is open.
+    pub identity: Option<&'r Identity>,
     pub request_id: RequestId,
     pub trace: TraceParent,
     /// The caller's address, X-Forwarded-For of trusted proxies followed.
@@ -72,7 +75,9 @@ pub(crate) fn place_order<'r>(
 ) -> Result<(&'r Arc<Shared>, Order<'r>), Refusal> {
     let config: &Config = &snapshot.config;
     let api = config.apis.get(passage.admission.rule.api.0).ok_or(Refusal::RouteUnmapped)?;
-    let shared = snapshot.upstreams.get(api.upstream.0).ok_or(Refusal::UpstreamUnreachable)?;
+    // A practice's data stays in its region, whatever API asks for it.
+    let upstream = passage.caller.and_then(|caller| caller.upstream).unwrap_or(api.upstream);
+    let shared = snapshot.upstreams.get(upstream.0).ok_or(Refusal::UpstreamUnreachable)?;
     let stripped = api.strip_mount.then_some(api.mount.as_str());
     let needs = passage.admission.needs.iter();
     let order = Order {

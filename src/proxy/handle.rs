@@ -1,8 +1,13 @@
 //! The way of one request, in the contract's order. No step of it knows a status code.
+//!
+//! Deciding is a function without a wait: it reads one snapshot from its first step to its last. Where a key is new to
+//! this process it is verified outside, and then everything is decided again by the snapshot of that later moment, so
+//! that a revocation in between holds.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
@@ -10,8 +15,9 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::Presented;
+use crate::auth::verifier::Lookup;
 use crate::config::Proxy;
-use crate::model::{Method, Refusal, RequestId, TraceParent};
+use crate::model::{Caller, Method, Refusal, RequestId, TraceParent};
 use crate::policy::{Admission, Target};
 use crate::proxy::body::request::{Fate, Pace, RequestBody};
 use crate::proxy::body::response::ResponseBody;
@@ -20,17 +26,64 @@ use crate::proxy::forward::{Passage, forward, websocket};
 use crate::proxy::head::{Framing, Head, Verb};
 use crate::proxy::pulse::Wire;
 use crate::proxy::session::{Answer, Session, Ticket};
-use crate::proxy::snapshot::Snapshot;
-use crate::proxy::{cors, respond, well_known};
+use crate::proxy::token_endpoint::{self, TokenRequest};
+use crate::proxy::well_known::Own;
+use crate::proxy::worker::Lent;
+use crate::proxy::{cors, region, respond, well_known};
+use crate::registry::view::Identity;
+
+/// How often one request is decided again because a key of it was new: each time another one could be.
+const DECISIONS: usize = 4;
 
 /// One request, as long as it is decided about.
+#[derive(Clone, Copy)]
 struct Exchange<'r> {
     session: &'r Session,
-    snapshot: &'r Arc<Snapshot>,
+    snapshot: &'r Lent,
     parts: &'r Parts,
     ticket: &'r Ticket,
     id: RequestId,
     fate: &'r Rc<Fate>,
+}
+
+/// What is to be done about a request.
+enum Step<'r> {
+    Answer(Response<ResponseBody>),
+    /// It asks for an access token, or gives one back.
+    Token(Method, Target<'r>, IpAddr),
+    Pass(Pass<'r>),
+}
+
+/// A request that may pass.
+struct Pass<'r> {
+    method: Method,
+    head: Head<'r>,
+    target: Target<'r>,
+    admission: Admission<'r>,
+    known: Option<Known>,
+    client: IpAddr,
+    upgrade: Option<OnUpgrade>,
+}
+
+/// Who is calling, and by which keys.
+struct Known {
+    caller: Caller,
+    identity: Identity,
+}
+
+type Verification = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+
+/// Why nothing is to be done yet, or at all.
+enum Halt {
+    Refused(Refusal),
+    /// A key of it was never verified in this process.
+    FirstUse(Verification),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// Answers one request. Every refusal is an answer, so nothing fails here. The request is taken apart outside, or the
@@ -50,20 +103,39 @@ async fn answer_to(
 ) -> Result<Response<Answer>, Infallible> {
     let http2 = parts.version == http::Version::HTTP_2;
     let ticket = session.begin(if http2 { Wire::Http2 } else { Wire::Http1 });
-    let snapshot = session.worker.current();
-    let config = &snapshot.config;
+    let mut snapshot = session.worker.current();
     let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
     let has_body = !http_body::Body::is_end_stream(&body);
     let fate = session.fate(!has_body);
-    let exchange = Exchange {
-        session: &session,
-        snapshot: &snapshot,
-        parts: &parts,
-        ticket: &ticket,
-        id,
-        fate: &fate,
+    let mut decisions = 0;
+    let outcome = loop {
+        let exchange = Exchange {
+            session: &session,
+            snapshot: &snapshot,
+            parts: &parts,
+            ticket: &ticket,
+            id,
+            fate: &fate,
+        };
+        match exchange.decide() {
+            Ok(Step::Answer(response)) => break Ok(response),
+            Ok(Step::Token(method, target, client)) => {
+                break Box::pin(exchange.token(method, &target, client, body)).await;
+            }
+            Ok(Step::Pass(pass)) => break exchange.pass(&pass, body).await,
+            Err(Halt::Refused(refusal)) => break Err(refusal),
+            Err(Halt::FirstUse(verified)) => {
+                decisions += 1;
+                match verified.await {
+                    Err(refusal) => break Err(refusal),
+                    Ok(()) if decisions == DECISIONS => break Err(Refusal::Overloaded),
+                    Ok(()) => snapshot = session.worker.current(),
+                }
+            }
+        }
     };
-    let (mut response, code, close) = match exchange.serve(body).await {
+    let config = &snapshot.config;
+    let (mut response, code, close) = match outcome {
         // What is left of an upload is not for the upstream any more, and no request either.
         Ok(response) => (response, "", !fate.has_ended()),
         Err(refusal) => {
@@ -83,41 +155,144 @@ async fn answer_to(
     Ok(response.map(|body| Answer::new(body, ticket)))
 }
 
-impl Exchange<'_> {
-    async fn serve(&self, body: Incoming) -> Result<Response<ResponseBody>, Refusal> {
-        let Self { session, snapshot, parts, .. } = *self;
+impl<'r> Exchange<'r> {
+    /// Everything that is judged before anything of the request is passed on.
+    fn decide(self) -> Result<Step<'r>, Halt> {
+        let Self { session, snapshot, parts, .. } = self;
         let (config, headers) = (&snapshot.config, &parts.headers);
         let Proxy { max_target, max_headers, .. } = config.proxy;
         if let Some(flaw) = session.pulse.flaw(self.ticket.position) {
-            return Err(flaw.refusal(max_target));
+            return Err(flaw.refusal(max_target).into());
         }
         let head = Head::screen(parts, session.https, max_target, max_headers)?;
         let target = Target::parse(head.target)?;
         target.screen_query()?;
-        let Verb::Forward(method) = head.verb else { return self.options() };
-        if let Some(document) = self.own_endpoint(method, &target) {
-            return Ok(document);
+        let Verb::Forward(method) = head.verb else { return Ok(Step::Answer(self.options()?)) };
+        let own = Own::asked(method, &target);
+        if own == Some(Own::Document) {
+            let document = well_known::document(config);
+            return Ok(Step::Answer(respond::document(document, self.id)));
+        }
+        let client = client_address(session.peer, &config.proxy.trusted_proxies, headers);
+        if token_endpoint::answers(config, method, target.path()) {
+            self.is_current()?;
+            return Ok(Step::Token(method, target, client));
         }
         let presented = Presented::read(&config.credentials, headers, &target)?;
+        if own == Some(Own::WhoAmI) {
+            return Ok(Step::Answer(self.who_am_i(&presented, head.host, client)?));
+        }
         let found = config.policy.find(&target, method);
-        let caller =
-            if found.is_public() { None } else { Some(snapshot.registry.identify(presented)?) };
-        let caller = caller.as_ref();
+        let known =
+            if found.is_public() { None } else { Some(self.known(&presented, head.host, client)?) };
+        let caller = known.as_ref().map(|known| &known.caller);
         let admission = config.policy.judge(found, method, &target, headers, caller)?;
         let upgrade = self.upgrade(&head, &admission)?;
-        let body = self.bounded(&head, &admission, body)?;
-        let passage = Passage {
+        if let Some(known) = &known {
+            snapshot.view.used(known.identity.key, session.worker.clock.now());
+        }
+        Ok(Step::Pass(Pass { method, head, target, admission, known, client, upgrade }))
+    }
+
+    /// What was revoked elsewhere may not be known here after too long without the store.
+    fn is_current(&self) -> Result<(), Refusal> {
+        let staleness = self.session.worker.keys.registry.staleness();
+        let is_stale = staleness > self.snapshot.config.proxy.max_staleness;
+        if is_stale { Err(Refusal::RegistryStale) } else { Ok(()) }
+    }
+
+    /// Whose the keys are and what they are worth now. What is told only after the route stands in the caller.
+    fn known(&self, presented: &Presented<'_>, host: &str, client: IpAddr) -> Result<Known, Halt> {
+        self.is_current()?;
+        let (worker, snapshot) = (&self.session.worker, self.snapshot);
+        let (view, now) = (&snapshot.view, worker.clock.now());
+        let looked_up = worker.keys.verifier.look_up(&worker.remembered, view, presented, now);
+        let identity = match looked_up {
+            Lookup::Known(identity) => identity?,
+            Lookup::FirstUse(verified) => return Err(Halt::FirstUse(verified)),
+        };
+        let mut caller = view.caller(&identity, client, now)?;
+        region::place(&mut caller, view.region(identity.key), &snapshot.config.regions, host);
+        Ok(Known { caller, identity })
+    }
+
+    fn who_am_i(
+        &self,
+        presented: &Presented<'_>,
+        host: &str,
+        client: IpAddr,
+    ) -> Result<Response<ResponseBody>, Halt> {
+        let Known { caller, identity } = self.known(presented, host, client)?;
+        if let Some(objection) = caller.objection {
+            return Err(objection.into());
+        }
+        let view = &self.snapshot.view;
+        view.used(identity.key, self.session.worker.clock.now());
+        let document = well_known::who_am_i(&self.snapshot.config, view, &caller, &identity);
+        Ok(respond::document(document, self.id))
+    }
+
+    async fn token(
+        self,
+        method: Method,
+        target: &Target<'_>,
+        client: IpAddr,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let config = &self.snapshot.config;
+        let (pace, wire) = (Pace::of(&config.proxy), self.ticket.wire);
+        let body =
+            RequestBody::new(body, token_endpoint::MAX_BODY, pace, wire, Rc::clone(self.fate));
+        let request = TokenRequest {
+            config,
+            worker: &self.session.worker,
             method,
-            target: &target,
-            admission: &admission,
-            caller,
+            target,
+            headers: &self.parts.headers,
+            client,
+            id: self.id,
+        };
+        token_endpoint::answer(request, body).await
+    }
+
+    /// Passes it on, as long as its keys keep their standing.
+    async fn pass(
+        self,
+        pass: &Pass<'_>,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let Some(Known { identity, .. }) = &pass.known else {
+            return self.forward(pass, body).await;
+        };
+        let worker = &self.session.worker;
+        let open = worker.openings.enter(identity.clone(), self.session.reach(self.ticket.wire));
+        let open = self.ticket.open.get_or_init(|| open);
+        match open.until_ended(self.forward(pass, body)).await {
+            Some(outcome) => outcome,
+            None => Err(open.refusal(&worker.current().view, pass.client, worker.clock.now())),
+        }
+    }
+
+    async fn forward(
+        &self,
+        pass: &Pass<'_>,
+        body: Incoming,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let Self { session, snapshot, parts, .. } = *self;
+        let body = self.bounded(&pass.head, &pass.admission, body)?;
+        let passage = Passage {
+            method: pass.method,
+            target: &pass.target,
+            admission: &pass.admission,
+            caller: pass.known.as_ref().map(|known| &known.caller),
+            identity: pass.known.as_ref().map(|known| &known.identity),
             request_id: self.id,
             trace: self.trace(),
-            client: client_address(session.peer, &config.proxy.trusted_proxies, headers),
+            client: pass.client,
             https: session.https,
-            host: head.host,
+            host: pass.head.host,
         };
-        let Some(upgrade) = upgrade else {
+        let Some(upgrade) = pass.upgrade.clone() else {
             return forward(&session.worker, snapshot, &passage, parts, body).await;
         };
         // In a box: handshakes are rare, and what every request moves should be small.
@@ -136,11 +311,6 @@ impl Exchange<'_> {
             return Err(Refusal::RouteDenied);
         }
         Ok(respond::preflight(cors::METHODS, cors::requested_headers(headers), self.id))
-    }
-
-    fn own_endpoint(&self, method: Method, target: &Target<'_>) -> Option<Response<ResponseBody>> {
-        well_known::answers(method, target)
-            .then(|| respond::document(well_known::document(&self.snapshot.config), self.id))
     }
 
     /// A WebSocket handshake on a route that takes one. Any other upgrade is ignored, a WebSocket elsewhere refused.
@@ -203,11 +373,19 @@ fn ends_the_connection(refusal: &Refusal) -> bool {
         | Refusal::SubscriberKeyMissing
         | Refusal::VendorKeyMissing
         | Refusal::InvalidCredentials
+        | Refusal::KeyExpired
+        | Refusal::KeyDisabled
+        | Refusal::KeyRevoked
         | Refusal::PermissionDenied(_)
         | Refusal::RouteUnmapped
         | Refusal::RouteDenied
         | Refusal::WrongApi
         | Refusal::VendorMismatch
+        | Refusal::VendorNotApproved
+        | Refusal::ApiAccessDisabled
+        | Refusal::IpNotAllowed
+        | Refusal::WrongRegion { .. }
+        | Refusal::RegistryStale
         | Refusal::UpgradeNotAllowed
         | Refusal::UpstreamUnreachable
         | Refusal::UpstreamProtocolError

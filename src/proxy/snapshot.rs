@@ -1,23 +1,23 @@
-//! All that a request reads, whole and unchanging; replaced at a reload.
+//! All that a request reads, whole and unchanging; replaced at a reload, and at every change of the registry.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::auth::Registry;
 use crate::config::{Config, Fault, Listen, Upstream};
 use crate::proxy::tls;
 use crate::proxy::upstream::Shared;
+use crate::registry::View;
 
-/// One configuration with everything that serving by it needs; what of it is replaced, is replaced with the whole.
+/// One configuration with everything that serving by it needs, but the keys; what of it is replaced, is replaced with
+/// the whole.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Setup {
     /// Counts the configurations taken since the start, from 1.
     pub generation: u64,
     /// As it was read.
     pub config: Config,
-    /// The keys it knows.
-    pub registry: Registry,
     /// By `UpstreamId`.
     pub upstreams: Vec<Arc<Shared>>,
     /// By position in `config.listen.gateway`.
@@ -26,7 +26,30 @@ pub struct Snapshot {
     pub admin_tls: Option<Arc<ServerConfig>>,
 }
 
+/// A setup with the keys as they are compiled for it. It reads as its [`Setup`].
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub setup: Arc<Setup>,
+    pub view: View,
+}
+
 impl Snapshot {
+    /// The same configuration with other keys.
+    #[must_use]
+    pub fn with_view(&self, view: View) -> Self {
+        Self { setup: Arc::clone(&self.setup), view }
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
+impl Setup {
     /// Certificates that cannot be used are faults, at the place where the configuration names them.
     /// Upstreams that did not change keep their `Shared` (and so their pools and health).
     pub fn build(config: Config, previous: Option<&Self>) -> Result<Self, Vec<Fault>> {
@@ -59,9 +82,8 @@ impl Snapshot {
             faults.dedup();
             return Err(faults);
         }
-        let registry = Registry::from_static_keys(&config);
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok(Self { generation, config, registry, upstreams, tls, admin_tls })
+        Ok(Self { generation, config, upstreams, tls, admin_tls })
     }
 }
 

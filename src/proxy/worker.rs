@@ -10,11 +10,17 @@ use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, LocalSet};
+use tokio::time::MissedTickBehavior;
 
+use crate::auth::verifier::{Remembered, Verifier};
+use crate::config::Config;
 use crate::proxy::listener;
+use crate::proxy::open::{LOOK, Openings};
 use crate::proxy::seats::Seats;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::Pools;
+use crate::registry::Registry;
+use crate::telemetry::clock::Clock;
 use crate::telemetry::metrics::WorkerCells;
 
 /// How many connections may wait to be accepted; the kernel cuts it at `somaxconn`.
@@ -31,12 +37,25 @@ const UNSENT: u32 = 128 << 10;
 /// A snapshot as a worker lends it to its requests: the inner count is shared by all workers, the outer is its own.
 pub(crate) type Lent = Rc<Arc<Snapshot>>;
 
+/// What all workers share to know who is calling.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub registry: Arc<Registry>,
+    pub verifier: Arc<Verifier>,
+}
+
 /// What every task of a worker's thread may reach, behind an `Rc`.
 #[derive(Debug)]
 pub struct Worker {
-    /// What every request is judged by; replaced at a reload.
+    /// What every request is judged by; replaced at a reload and at every change of the registry.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     latest: RefCell<Lent>,
+    pub(crate) keys: Keys,
+    /// Of keys that were verified.
+    pub(crate) remembered: Remembered,
+    pub(crate) clock: Clock,
+    /// What was admitted and goes on.
+    pub(crate) openings: Rc<Openings>,
     /// What this worker counts.
     pub cells: Arc<WorkerCells>,
     /// Its connections to the upstreams.
@@ -99,11 +118,11 @@ pub enum WorkerError {
 
 impl Sockets {
     /// Binds every gateway listener once for each of `workers`. Port 0 is chosen once and shared.
-    pub fn bind(snapshot: &Snapshot, workers: usize) -> Result<Vec<Self>, BindError> {
+    pub fn bind(config: &Config, workers: usize) -> Result<Vec<Self>, BindError> {
         let workers = workers.max(1);
         let mut sets: Vec<Self> =
             (0..workers).map(|_| Self { listeners: Vec::new(), workers }).collect();
-        for listener in &snapshot.config.listen.gateway {
+        for listener in &config.listen.gateway {
             let configured = listener.address;
             let cannot = |source| BindError { address: configured, source };
             probe(configured).map_err(cannot)?;
@@ -150,6 +169,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn run(
     sockets: Sockets,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    keys: Keys,
     cells: Arc<WorkerCells>,
     drain: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
@@ -163,6 +183,10 @@ pub fn run(
         latest: RefCell::new(Rc::new(snapshot.load_full())),
         snapshot,
         cells,
+        keys,
+        remembered: Remembered::default(),
+        clock: Clock::default(),
+        openings: Rc::default(),
         pools: Pools::default(),
         rng: RefCell::new(fastrand::Rng::with_seed(u64::from_ne_bytes(seed))),
         seats: Rc::default(),
@@ -182,6 +206,7 @@ async fn serve(
         let listening = listener::listen(Rc::clone(&worker), position, bound, drain.clone())?;
         listeners.push(tokio::task::spawn_local(listening));
     }
+    let looking = tokio::task::spawn_local(look_after(Rc::clone(&worker)));
     for listener in listeners {
         listener.await.map_err(WorkerError::Listener)?;
     }
@@ -190,5 +215,16 @@ async fn serve(
     if tokio::time::timeout(patience, worker.seats.empty()).await.is_err() {
         tracing::warn!("requests that were still running were cut off at the end of the drain");
     }
+    looking.abort();
     Ok(())
+}
+
+/// Ends what is open and lost its standing, by a change of the registry or by the time; endless.
+async fn look_after(worker: Rc<Worker>) {
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        worker.openings.look(&worker.snapshot.load().view, worker.clock.now());
+    }
 }

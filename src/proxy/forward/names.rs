@@ -28,9 +28,11 @@ pub(crate) fn stays_here(
     let folded = header_name::fold(name.as_str());
     let folds_to = |other: &HeaderName| header_name::folds_to(&folded, other.as_str());
     header_name::is_gateways_own(&folded)
+        // Of whatever scheme: what it proves, it proves to us.
         || folded == "authorization"
         || folds_to(&credentials.subscriber_header)
         || folds_to(&credentials.vendor_header)
+        || credentials.schemes.username_header && folds_to(&credentials.username_header)
         || written.iter().any(|(ours, _)| folds_to(ours))
 }
 
@@ -62,15 +64,15 @@ fn is_connection_option(token: &str) -> bool {
 mod tests {
     use http::HeaderValue;
 
-    use crate::config::Spelling;
-
     use super::*;
+    use crate::config::Schemes;
 
     fn stays(name: &str) -> bool {
         let credentials = Credentials {
             subscriber_header: HeaderName::from_static("x-subscriber-key"),
             vendor_header: HeaderName::from_static("x_vendor_key"),
-            spelling: Spelling::default(),
+            schemes: Schemes { username_header: true, ..Schemes::default() },
+            ..Credentials::default()
         };
         let written = [(HeaderName::from_static("x-gateway"), HeaderValue::from_static("us"))];
         stays_here(&HeaderName::from_bytes(name.as_bytes()).unwrap(), &credentials, &written)
@@ -80,7 +82,7 @@ mod tests {
     fn what_a_hop_or_a_gateway_says_stays_here_in_every_spelling() {
         let names = "Connection Keep-Alive Proxy Proxy-Connection Proxy-Authenticate Proxy-Authorization TE Trailer \
             Transfer-Encoding Upgrade HTTP2-Settings Content-Length Expect Host Authorization X-Subscriber-Key \
-            X_Subscriber_Key X.Subscriber~Key X-Vendor-Key X_Vendor_Key X-Postern-Practice X_Postern_Practice \
+            X_Subscriber_Key X.Subscriber~Key X-Vendor-Key X_Vendor_Key X-Username X_Username X-Postern-Practice X_Postern_Practice \
             X-Postern-Anything X-Postern X-Forwarded-For X-Forwarded-Host X-Forwarded-Uri X_Forwarded_User X-Forwarded \
             X~Forwarded!Proto Forwarded X-Real-IP X-Original-URL X-Original-URI X-Original-Method X-Rewrite-URL \
             X-Accel-Redirect X-HTTP-Method X-HTTP-Method-Override X-HTTP-DestinationURL X-Method-Override \
@@ -99,6 +101,12 @@ mod tests {
         for name in names.split_whitespace() {
             assert!(!stays(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_username_is_no_credential_where_its_scheme_is_not_taken() {
+        let name = HeaderName::from_static("x-username");
+        assert!(!stays_here(&name, &Credentials::default(), &[]));
     }
 
     #[test]

@@ -176,8 +176,8 @@ impl Order<'_> {
             said.text(names::PRACTICE, &caller.practice);
             said.text(names::KEY_ID, &caller.key_id);
             said.text(names::KEY_OWNER, &caller.owner);
-            if !caller.vendor.is_empty() {
-                said.text(names::VENDOR, &caller.vendor);
+            if let Some(vendor) = &caller.vendor {
+                said.text(names::VENDOR, vendor);
             }
             said.scopes(&self.scopes);
         }

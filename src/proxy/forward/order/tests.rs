@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use http::Request;
 
-use crate::config::Spelling;
 use crate::model::caller::Subscriber;
 use crate::model::{ApiId, Catalogue, Grants};
 use crate::proxy::upstream::outgoing::Scripted;
@@ -15,7 +14,7 @@ use super::*;
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials {
     subscriber_header: HeaderName::from_static("x-subscriber-key"),
     vendor_header: HeaderName::from_static("x-vendor-key"),
-    spelling: Spelling::default(),
+    ..Credentials::default()
 });
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -28,7 +27,7 @@ pub(crate) fn caller() -> Caller {
         api: ApiId(0),
         grants,
     };
-    Caller { subscriber: subscriber.into(), vendor: "acme".into() }
+    Caller::new(subscriber.into(), Some("acme".into()))
 }
 
 pub(crate) fn order(
