@@ -1,21 +1,27 @@
 //! The page at `/`: what lives here, how the gateway is, without a script.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 
-use crate::admin::state::AdminState;
+use crate::admin::access::Who;
+use crate::admin::desk::Desk;
+use crate::admin::sign_in;
+use crate::model::PlainKey;
 use crate::telemetry::readiness::{ConfigStatus, Report};
 
-pub(super) async fn index(State(state): State<AdminState>) -> Html<String> {
-    Html(render(&state.readiness.report()))
+pub(super) async fn index(State(desk): State<Arc<Desk>>, request: Request) -> Html<String> {
+    let visitor = sign_in::visitor(&desk, request);
+    Html(render(&desk.state.readiness.report(), visitor.as_ref()))
 }
 
 pub(super) async fn stylesheet() -> Response {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("page.css")).into_response()
 }
 
-fn render(report: &Report) -> String {
+fn render(report: &Report, visitor: Option<&Who>) -> String {
     let gateway: String = report
         .gateway
         .iter()
@@ -36,6 +42,18 @@ fn render(report: &Report) -> String {
         .replace("{{config}}", &configuration(&report.config))
         .replace("{{gateway}}", &gateway)
         .replace("{{upstreams}}", &upstreams)
+        .replace("{{visitor}}", &welcome(visitor))
+}
+
+/// Who is signed in, with the way out; or the way in.
+fn welcome(visitor: Option<&Who>) -> String {
+    let Some(who) = visitor else { return "<p><a href=\"/login\">Sign in</a></p>".to_owned() };
+    let (username, role) = (escaped(who.username().as_str()), who.role.name());
+    let csrf = escaped(who.csrf.as_ref().map(PlainKey::reveal).unwrap_or_default());
+    format!(
+        "<form method=\"post\" action=\"/logout\"><p>Signed in as <strong>{username}</strong> ({role}). \
+         <input type=\"hidden\" name=\"csrf\" value=\"{csrf}\"><button>Sign out</button></p></form>"
+    )
 }
 
 fn configuration(status: &ConfigStatus) -> String {
@@ -49,7 +67,7 @@ fn configuration(status: &ConfigStatus) -> String {
 }
 
 /// Text made safe for HTML, inside and outside of attributes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -67,18 +85,25 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::readiness::{Freshness, RegistryStatus};
 
     #[test]
     fn a_configuration_error_cannot_become_markup() {
         let error = r#"a.yaml:1:1: unknown field "<script>""#.to_owned();
-        let page = render(&Report {
+        let report = Report {
             status: "ready",
             draining: false,
             config: ConfigStatus::Rejected { generation: 2, error },
+            registry: RegistryStatus {
+                status: Freshness::Current,
+                position: 0,
+                staleness_seconds: 0,
+            },
             upstreams: Vec::new(),
             gateway: vec!["127.0.0.1:8080".parse().unwrap()],
             admin: None,
-        });
+        };
+        let page = render(&report, None);
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
         assert!(!page.contains("{{"), "every placeholder is filled: {page}");
     }

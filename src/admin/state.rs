@@ -1,14 +1,31 @@
 //! What the handlers may reach; built by `app`.
 
+use std::fmt;
 use std::sync::Arc;
 
+use crate::config::Config;
+use crate::registry::{Registry, View};
 use crate::telemetry::{Metrics, Readiness};
 
-/// What the gateway knows of itself.
-#[derive(Clone, Debug)]
+/// Shows the running configuration together with the view that was compiled for it. `app` gives a closure over the
+/// proxy's snapshot: one load, so that the two belong together.
+pub type Running = Arc<dyn Fn(&mut dyn FnMut(&Config, &View)) + Send + Sync>;
+
+/// What the gateway knows of itself, and what of it may be changed.
+#[derive(Clone)]
 pub struct AdminState {
     /// Whether it should get requests, and what of its configuration and its upstreams.
     pub readiness: Arc<Readiness>,
     /// What it counted.
     pub metrics: Metrics,
+    /// Practices, vendors, keys and administrators.
+    pub registry: Arc<Registry>,
+    /// For the live route map and for explaining decisions.
+    pub running: Running,
+}
+
+impl fmt::Debug for AdminState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminState").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
