@@ -1,7 +1,8 @@
 //! The composition root: where the parts are put together, and the only place that knows them all.
 //!
-//! A gateway has three moments: it is loaded (files are read, nothing is bound), bound (sockets listen, nothing is
-//! served) and serving, until it is told to stop. A configuration with a fault never gets past the first.
+//! A gateway has four moments: it is loaded (files are read), opened (its vault and store are its own, its keys known),
+//! bound (sockets listen, nothing is served) and serving, until it is told to stop. A configuration with a fault never
+//! gets past the first, and nobody is let in before the keys are known.
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use crate::config::Fault;
 
 mod descriptors;
 mod drain;
+mod node;
 pub mod reload;
 pub mod serve;
 pub mod signals;

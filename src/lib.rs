@@ -6,6 +6,9 @@
 //! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
 //! - [`telemetry`]: logging, metrics, readiness.
+//! - [`vault`]: secrets: made, hashed, sealed; the two files that are not in the store.
+//! - [`store`]: where the registry is kept: embedded or Redis.
+//! - [`registry`]: practices, vendors, keys and administrators as this node knows them.
 //! - [`auth`]: who is calling, from the credentials of a request.
 //! - [`proxy`]: the data plane, a thread a core.
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
@@ -20,6 +23,12 @@ pub mod policy;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod vault;
+
+pub mod store;
+
+pub mod registry;
 
 pub mod auth;
 

@@ -16,7 +16,8 @@ use crate::app::Faults;
 use crate::app::watch::{self, Watched};
 use crate::config::{Config, Fault};
 use crate::model::Place;
-use crate::proxy::Snapshot;
+use crate::proxy::{Setup, Snapshot};
+use crate::registry::{Registry, Terms};
 use crate::telemetry::metrics::ReloadOutcome;
 use crate::telemetry::readiness::ConfigStatus;
 use crate::telemetry::{Metrics, Readiness};
@@ -50,6 +51,7 @@ impl fmt::Display for Rejection {
 pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) registry: Arc<Registry>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Metrics,
     pub(super) watched: Watched,
@@ -74,15 +76,17 @@ impl Reloader {
     /// On another thread, so that probes and signals are answered meanwhile.
     async fn reload(&mut self) -> Outcome {
         let (path, running) = (self.path.clone(), self.snapshot.load_full());
-        let attempt = spawn_blocking(move || attempt(&path, &running)).await;
-        let Ok((next, watched)) = attempt else { return Outcome::Rejected(Rejection::Crashed) };
+        let (registry, snapshot) = (Arc::clone(&self.registry), Arc::clone(&self.snapshot));
+        let attempt = spawn_blocking(move || {
+            let (next, watched) = attempt(&path, &running);
+            (next.map(|next| take(next, &registry, &snapshot)), watched)
+        });
+        let Ok((taken, watched)) = attempt.await else {
+            return Outcome::Rejected(Rejection::Crashed);
+        };
         self.watched = watched;
-        match next {
-            Ok(next) => {
-                let generation = next.generation;
-                self.snapshot.store(Arc::new(next));
-                Outcome::Applied { generation }
-            }
+        match taken {
+            Ok(generation) => Outcome::Applied { generation },
             Err(rejection) => Outcome::Rejected(rejection),
         }
     }
@@ -106,13 +110,24 @@ impl Reloader {
     }
 }
 
-type Attempt = (Result<Snapshot, Rejection>, Watched);
+/// Compiles all keys for the new configuration. Both are swapped in as one, under the registry's lock, so that no change
+/// of a key falls between.
+fn take(next: Setup, registry: &Registry, snapshot: &ArcSwap<Snapshot>) -> u64 {
+    let generation = next.generation;
+    let setup = Arc::new(next);
+    registry.recompile(Terms::of(&setup.config), |view| {
+        snapshot.store(Arc::new(Snapshot { setup: Arc::clone(&setup), view }));
+    });
+    generation
+}
 
-fn attempt(path: &Path, running: &Snapshot) -> Attempt {
+type Attempt = (Result<Setup, Rejection>, Watched);
+
+fn attempt(path: &Path, running: &Setup) -> Attempt {
     let (config, watched) = watch::load(path);
     let built = config.map_err(Rejection::Faults).and_then(|config| {
         let mut faults = needs_restart(&running.config, &config);
-        let built = Snapshot::build(config, Some(running)).map_err(|found| faults.extend(found));
+        let built = Setup::build(config, Some(running)).map_err(|found| faults.extend(found));
         faults.sort();
         built.ok().filter(|_| faults.is_empty()).ok_or(Rejection::Faults(Faults(faults)))
     });
@@ -129,6 +144,8 @@ fn needs_restart(running: &Config, next: &Config) -> Vec<Fault> {
         ("listen.gateway", &places.gateway, gateway(running) != gateway(next)),
         ("listen.admin", &places.admin, running.listen.admin != next.listen.admin),
         ("proxy.workers", &places.workers, running.proxy.workers != next.proxy.workers),
+        ("store", &places.store, running.store != next.store),
+        ("keys.secrets", &places.secrets, running.keys.secrets != next.keys.secrets),
     ];
     let fault = |field, place: &Place| {
         Fault::new(place.clone(), format!("`{field}` is taken at the start alone"))
@@ -160,7 +177,7 @@ apis:
     /// A gateway that runs with one configuration, and then finds another.
     struct Found {
         directory: TempDir,
-        running: Snapshot,
+        running: Setup,
     }
 
     impl Found {
@@ -169,7 +186,7 @@ apis:
             fs::write(directory.path().join("postern.yaml"), main).unwrap();
             fs::write(directory.path().join("routes.yaml"), ROUTES).unwrap();
             let (config, _) = watch::load(&directory.path().join("postern.yaml"));
-            Self { running: Snapshot::build(config.unwrap(), None).unwrap(), directory }
+            Self { running: Setup::build(config.unwrap(), None).unwrap(), directory }
         }
 
         fn then(&self, main: &str, routes: &str) -> Attempt {
@@ -216,12 +233,15 @@ apis:
     fn what_is_taken_at_the_start_alone_asks_for_a_restart() {
         let found = Found::running(MAIN);
         let main = MAIN.replace(":8080", ":8090").replace(":8081", ":8091");
-        let rejection = found.rejection(&format!("{main}proxy: {{ workers: 7 }}\n"), ROUTES);
+        let more = "proxy: { workers: 7 }\nstore: embedded:./other\nkeys: { secrets: other }\n";
+        let rejection = found.rejection(&format!("{main}{more}"), ROUTES);
         let told: Vec<_> = rejection.lines().map(|l| l.split(" — ").next().unwrap()).collect();
         let expected = [
             "DIR/postern.yaml:2:12: `listen.gateway` is taken at the start alone",
             "DIR/postern.yaml:3:10: `listen.admin` is taken at the start alone",
             "DIR/postern.yaml:8:19: `proxy.workers` is taken at the start alone",
+            "DIR/postern.yaml:9:8: `store` is taken at the start alone",
+            "DIR/postern.yaml:10:18: `keys.secrets` is taken at the start alone",
         ];
         assert_eq!(told, expected);
         assert!(rejection.contains("restart to change it"), "{rejection}");

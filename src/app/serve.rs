@@ -1,4 +1,4 @@
-//! `postern serve`: the three moments, one after the other.
+//! `postern serve`: its four moments, one after the other.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch as channel};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -20,12 +21,17 @@ use crate::app::reload::{Outcome, Reloader};
 use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
 use crate::app::workers::Workers;
-use crate::app::{descriptors, drain};
+use crate::app::{descriptors, drain, node};
+use crate::auth::Verifier;
 use crate::config::Config;
 use crate::proxy::worker::Sockets;
-use crate::proxy::{Snapshot, upstream};
-use crate::telemetry::readiness::HealthSource;
+use crate::proxy::{Keys, Setup, Snapshot, upstream};
+use crate::registry::{Registry, Terms};
+use crate::store::{self, Mode};
+use crate::telemetry::metrics::{FiguresSource, RegistryFigures};
+use crate::telemetry::readiness::{Freshness, HealthSource, RegistrySource, RegistryStatus};
 use crate::telemetry::{EndpointHealth, Metrics, Readiness, logging};
+use crate::vault::Vault;
 
 /// What `postern serve` is told.
 #[derive(Clone, Debug)]
@@ -44,14 +50,14 @@ pub fn run(options: ServeOptions) -> anyhow::Result<()> {
         // For people and scripts; a closed stdout is no reason not to serve. The log on stderr has it, too.
         let _unread = writeln!(std::io::stdout(), "listening gateway={gateway} admin={admin}");
     };
-    Loaded::read(&config)?.bind()?.serve(Hangup::Reloads, announce, |_logged| {})
+    Loaded::read(&config)?.open()?.bind()?.serve(Hangup::Reloads, announce, |_logged| {})
 }
 
 /// A configuration without faults, and nothing bound yet.
 #[derive(Debug)]
 pub struct Loaded {
     path: PathBuf,
-    snapshot: Snapshot,
+    setup: Setup,
     watched: Watched,
 }
 
@@ -59,25 +65,69 @@ impl Loaded {
     /// Reads the configuration and every file it names, certificates included.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let (config, watched) = watch::load(path);
-        let snapshot = Snapshot::build(config?, None).map_err(Faults)?;
-        Ok(Self { path: path.to_owned(), snapshot, watched })
+        let setup = Setup::build(config?, None).map_err(Faults)?;
+        Ok(Self { path: path.to_owned(), setup, watched })
     }
 
     /// What was loaded.
     pub fn config(&self) -> &Config {
-        &self.snapshot.config
+        &self.setup.config
+    }
+
+    /// Opens the vault and the store, and loads the registry. What is missing is made, in a new place.
+    pub fn open(self) -> anyhow::Result<Opened> {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let config = &self.setup.config;
+        let vault = Arc::new(Vault::open(&config.keys.secrets)?);
+        let registry = Arc::new(control.block_on(open_registry(config, vault))?);
+        Ok(Opened { loaded: self, control, registry })
+    }
+}
+
+async fn open_registry(config: &Config, vault: Arc<Vault>) -> anyhow::Result<Registry> {
+    let store = store::open(&config.store, Mode::Sole).await?;
+    match store.concerns().await {
+        Ok(concerns) => concerns.iter().for_each(|concern| tracing::warn!("{concern}")),
+        Err(error) => tracing::warn!(%error, "the store does not say how it is set up"),
+    }
+    Ok(Registry::open(store, vault, node::name(config)?, Terms::of(config)).await?)
+}
+
+/// A gateway that knows its keys, and listens nowhere yet.
+#[derive(Debug)]
+pub struct Opened {
+    loaded: Loaded,
+    /// The store's connections live on it.
+    control: Runtime,
+    registry: Arc<Registry>,
+}
+
+impl Opened {
+    /// What was loaded.
+    pub fn config(&self) -> &Config {
+        self.loaded.config()
+    }
+
+    /// Practices, vendors and keys, which may be changed before anybody is served.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Runs what changes the registry on the thread that it lives on.
+    pub fn block_on<T>(&self, change: impl Future<Output = T>) -> T {
+        self.control.block_on(change)
     }
 
     /// Takes every address, and serves nobody yet.
     pub fn bind(self) -> anyhow::Result<Bound> {
-        let config = &self.snapshot.config;
-        let sockets = Sockets::bind(&self.snapshot, worker_count(config))?;
+        let config = self.config();
+        let sockets = Sockets::bind(config, worker_count(config))?;
         let admin = bind_admin(config.listen.admin)?;
         let addresses = Addresses {
             gateway: sockets.first().map(Sockets::addresses).unwrap_or_default(),
             admin: admin.local_addr()?,
         };
-        Ok(Bound { loaded: self, sockets, admin, addresses })
+        Ok(Bound { opened: self, sockets, admin, addresses })
     }
 }
 
@@ -112,7 +162,7 @@ impl Addresses {
 /// A gateway whose addresses are taken.
 #[derive(Debug)]
 pub struct Bound {
-    loaded: Loaded,
+    opened: Opened,
     sockets: Vec<Sockets>,
     admin: TcpListener,
     addresses: Addresses,
@@ -132,42 +182,66 @@ impl Bound {
         announce: impl FnOnce(&Addresses),
         reloaded: impl Fn(&Outcome) + 'static,
     ) -> anyhow::Result<()> {
-        let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let running = self.control(hangup, announce, Box::new(reloaded));
+        let Self { opened: Opened { loaded, control, registry }, sockets, admin, addresses } = self;
+        let parts = Parts { loaded, registry, sockets, admin, addresses };
+        let running = parts.serve(hangup, announce, Box::new(reloaded));
         let ended = LocalSet::new().block_on(&control, running);
         // A reload that hangs on a dead file system must not keep the process.
         control.shutdown_background();
         ended
     }
+}
 
-    async fn control(
+/// What serves, without the runtime that it is run by.
+struct Parts {
+    loaded: Loaded,
+    registry: Arc<Registry>,
+    sockets: Vec<Sockets>,
+    admin: TcpListener,
+    addresses: Addresses,
+}
+
+impl Parts {
+    async fn serve(
         self,
         hangup: Hangup,
         announce: impl FnOnce(&Addresses),
         reloaded: Box<dyn Fn(&Outcome)>,
     ) -> anyhow::Result<()> {
-        let Self { loaded: Loaded { path, snapshot, watched }, sockets, admin, addresses } = self;
+        let Self { loaded: Loaded { path, setup, watched }, registry, sockets, .. } = self;
+        let Self { admin, addresses, .. } = self;
         let mut stop = Stop::install(hangup)?;
         let mut reload = Reload::install(hangup)?;
-        descriptors::warn_if_scarce(snapshot.config.proxy.max_connections);
+        descriptors::warn_if_scarce(setup.config.proxy.max_connections);
 
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let (metrics, readiness) = observed(&snapshot);
+        let snapshot = published(setup, &registry);
+        let keys = Keys {
+            registry: Arc::clone(&registry),
+            verifier: Arc::new(Verifier::new(
+                Arc::clone(registry.vault()),
+                Arc::clone(registry.index()),
+            )),
+        };
+        let (metrics, readiness) = observed(&snapshot, &registry);
+        metrics.registry(figures(&registry, &keys));
         readiness.listening(addresses.gateway.clone(), addresses.admin);
 
         let (begin_drain, draining) = channel::channel(false);
-        let mut workers = Workers::start(sockets, &snapshot, &metrics, &draining)?;
-        let state = AdminState { readiness: Arc::clone(&readiness), metrics: metrics.clone() };
+        let mut workers = Workers::start(sockets, &snapshot, &keys, &metrics, &draining)?;
+        let state = admin_state(&snapshot, &registry, &readiness, &metrics);
         let admin = tokio::net::TcpListener::from_std(admin)?;
         let mut endless = JoinSet::new();
         let (running, router) = (Arc::clone(&snapshot), admin::router(state));
         let admin_tls: AdminTls = Box::new(move || running.load().admin_tls.clone());
         endless.spawn_local(admin::listener::serve(admin, admin_tls, router));
         endless.spawn_local(upstream::probe(Arc::clone(&snapshot)));
+        let following = Arc::clone(&registry);
+        endless.spawn_local(async move { following.run().await });
         let asked = Arc::new(Notify::new());
         let reloader = Reloader {
             path,
             snapshot: Arc::clone(&snapshot),
+            registry: Arc::clone(&registry),
             readiness: Arc::clone(&readiness),
             metrics,
             watched,
@@ -191,12 +265,60 @@ impl Bound {
             }
         }
         let limit = snapshot.load().config.proxy.drain;
-        drain::drain(&readiness, &begin_drain, &mut workers, &mut stop, limit).await
+        let drained = drain::drain(&readiness, &begin_drain, &mut workers, &mut stop, limit).await;
+        // Nobody is served any more, so this is the last that was used.
+        endless.shutdown().await;
+        if let Err(error) = registry.flush().await {
+            tracing::warn!(%error, "when keys were last used could not be written");
+        }
+        drained
+    }
+}
+
+/// The snapshot that workers read, and that every change of the registry replaces from now on.
+fn published(setup: Setup, registry: &Registry) -> Arc<ArcSwap<Snapshot>> {
+    let first = Snapshot { setup: Arc::new(setup), view: registry.view() };
+    let snapshot = Arc::new(ArcSwap::from_pointee(first));
+    let published = Arc::clone(&snapshot);
+    // Under the registry's lock, as a reload is: neither undoes the other.
+    registry.publish_to(Box::new(move |view| {
+        published.store(Arc::new(published.load().with_view(view)));
+    }));
+    snapshot
+}
+
+fn figures(registry: &Arc<Registry>, keys: &Keys) -> FiguresSource {
+    let (registry, verifier) = (Arc::clone(registry), Arc::clone(&keys.verifier));
+    Arc::new(move || RegistryFigures {
+        position: registry.view().position().0,
+        staleness_seconds: registry.staleness().as_secs(),
+        argon2_runs: verifier.slow_verifications(),
+    })
+}
+
+fn admin_state(
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    registry: &Arc<Registry>,
+    readiness: &Arc<Readiness>,
+    metrics: &Metrics,
+) -> AdminState {
+    let running = Arc::clone(snapshot);
+    AdminState {
+        readiness: Arc::clone(readiness),
+        metrics: metrics.clone(),
+        registry: Arc::clone(registry),
+        running: Arc::new(move |look| {
+            let snapshot = running.load();
+            look(&snapshot.config, &snapshot.view);
+        }),
     }
 }
 
 /// Metrics and readiness that look into the running snapshot.
-fn observed(snapshot: &Arc<ArcSwap<Snapshot>>) -> (Metrics, Arc<Readiness>) {
+fn observed(
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    registry: &Arc<Registry>,
+) -> (Metrics, Arc<Readiness>) {
     let running = Arc::clone(snapshot);
     let health: HealthSource = Arc::new(move || {
         let snapshot = running.load();
@@ -208,10 +330,21 @@ fn observed(snapshot: &Arc<ArcSwap<Snapshot>>) -> (Metrics, Arc<Readiness>) {
         };
         snapshot.upstreams.iter().flat_map(endpoints).collect()
     });
+    let (running, registry) = (Arc::clone(snapshot), Arc::clone(registry));
+    let standing: RegistrySource = Arc::new(move || {
+        let staleness = registry.staleness();
+        let snapshot = running.load();
+        let is_stale = staleness > snapshot.config.proxy.max_staleness;
+        RegistryStatus {
+            status: if is_stale { Freshness::Stale } else { Freshness::Current },
+            position: snapshot.view.position().0,
+            staleness_seconds: staleness.as_secs(),
+        }
+    });
     let generation = snapshot.load().generation;
     let metrics = Metrics::default();
     metrics.started(SystemTime::now());
     metrics.generation(generation);
     metrics.upstreams(Arc::clone(&health));
-    (metrics, Arc::new(Readiness::new(generation, health)))
+    (metrics, Arc::new(Readiness::new(generation, health, standing)))
 }

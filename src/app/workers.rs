@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::proxy::Snapshot;
-use crate::proxy::worker::{self, Sockets};
+use crate::proxy::worker::{self, Keys, Sockets};
 use crate::telemetry::Metrics;
 
 /// How one worker ended.
@@ -26,6 +26,7 @@ impl Workers {
     pub(super) fn start(
         sockets: Vec<Sockets>,
         snapshot: &Arc<ArcSwap<Snapshot>>,
+        keys: &Keys,
         metrics: &Metrics,
         drain: &watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
@@ -33,13 +34,15 @@ impl Workers {
         for (number, sockets) in sockets.into_iter().enumerate() {
             let name = format!("worker-{number}");
             let (ended, end) = oneshot::channel();
-            let (snapshot, cells, drain) = (Arc::clone(snapshot), metrics.worker(), drain.clone());
+            let (snapshot, keys) = (Arc::clone(snapshot), keys.clone());
+            let (cells, drain) = (metrics.worker(), drain.clone());
             thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
                     // Nobody listens any more only where the process is ending.
-                    let _unheard = ended
-                        .send(worker::run(sockets, snapshot, cells, drain).map_err(Into::into));
+                    let _unheard = ended.send(
+                        worker::run(sockets, snapshot, keys, cells, drain).map_err(Into::into),
+                    );
                 })
                 .with_context(|| format!("cannot start the thread {name}"))?;
             running.spawn(async move {
