@@ -1,8 +1,8 @@
 //! `postern demo`: a sample practice system and the gateway in front of it, ready to be tried with curl.
 //!
 //! Everything is real but the people: a practice system on a thread of its own, a configuration and a route map in a
-//! directory of their own, fresh random keys, and the very gateway that `postern serve` runs. The directory goes away
-//! at the end.
+//! directory of their own, a store with fresh random keys, and the very gateway that `postern serve` runs. The directory
+//! goes away at the end.
 
 use std::io::{Write, stdout};
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +21,6 @@ mod practice;
 
 use files::{Directory, Settings};
 use guide::Guide;
-use keys::DemoKeys;
 
 /// Quiet but for what goes wrong. Reloads are told in the guide's own words.
 const LOG_LEVEL: &str = "warn,postern::app::reload=off";
@@ -41,13 +40,14 @@ pub fn run(options: DemoOptions) -> anyhow::Result<()> {
         practice: practice::start().context("cannot start the sample practice system")?,
         gateway: free_or_other(gateway)?,
         admin: free_or_other(admin)?,
-        keys: DemoKeys::generate()?,
     };
     let directory = Directory::create(&settings)?;
+    let keys = keys::fill(&directory.config())?;
+    directory.add_headers(&keys)?;
     let paint = Paint::for_stdout();
     let guide = Guide {
         program: &std::env::args().next().unwrap_or_else(|| "postern".to_owned()),
-        keys: &settings.keys,
+        keys: &keys,
         wanted: (gateway, admin),
         practice: settings.practice,
         directory: directory.path(),
@@ -57,7 +57,7 @@ pub fn run(options: DemoOptions) -> anyhow::Result<()> {
     let say = |text: String| {
         let _unread = stdout().write_all(text.as_bytes());
     };
-    let served = Loaded::read(&directory.config())?.bind()?.serve(
+    let served = Loaded::read(&directory.config())?.open()?.bind()?.serve(
         Hangup::Ends,
         |addresses| say(guide.render(addresses)),
         move |outcome| say(guide::reloaded(outcome, paint)),

@@ -16,7 +16,6 @@ pub(super) struct Settings {
     pub(super) practice: SocketAddr,
     pub(super) gateway: SocketAddr,
     pub(super) admin: SocketAddr,
-    pub(super) keys: DemoKeys,
 }
 
 /// A directory that only its owner may read, because keys lie in it; removed when dropped.
@@ -33,14 +32,20 @@ impl Directory {
             .with_context(|| format!("cannot make the directory {}", path.display()))?;
         let directory = Self(path);
         write_private(&directory.0.join("routes.yaml"), ROUTES)?;
-        let DemoKeys { vendor, desk, billing } = &settings.keys;
-        for (name, key) in [("desk", desk), ("billing", billing)] {
-            let (subscriber, vendor) = (key.key.reveal(), vendor.key.reveal());
-            let headers = format!("X-Subscriber-Key: {subscriber}\nX-Vendor-Key: {vendor}\n");
-            write_private(&directory.0.join(name), &headers)?;
-        }
         write_private(&directory.config(), &configuration(settings))?;
         Ok(directory)
+    }
+
+    /// Files that curl reads headers from, so that no key stands in a history or a process list.
+    pub(super) fn add_headers(&self, keys: &DemoKeys) -> anyhow::Result<()> {
+        let DemoKeys { vendor, desk, billing, operator } = keys;
+        for (name, key) in [("desk", desk), ("billing", billing)] {
+            let (subscriber, vendor) = (key.plain.reveal(), vendor.plain.reveal());
+            let headers = format!("X-Subscriber-Key: {subscriber}\nX-Vendor-Key: {vendor}\n");
+            write_private(&self.0.join(name), &headers)?;
+        }
+        let header = format!("Authorization: Bearer {}\n", operator.token.reveal());
+        write_private(&self.0.join("operator"), &header)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -69,7 +74,7 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 fn configuration(settings: &Settings) -> String {
-    let Settings { practice, gateway, admin, keys: DemoKeys { vendor, desk, billing } } = settings;
+    let Settings { practice, gateway, admin } = settings;
     format!(
         "\
 # The gateway of `postern demo`. Save a change, here or in routes.yaml, and it is taken in about a second;
@@ -77,6 +82,7 @@ fn configuration(settings: &Settings) -> String {
 listen:
   gateway: {gateway}
   admin: {admin}
+store: embedded:./data               # practices, vendors and keys, in this directory
 upstreams:
   practice:
     url: http://{practice}
@@ -89,28 +95,7 @@ apis:
 proxy:
   max_connections: 200
   drain: 5s
-static_keys:
-  - {{ kind: vendor, vendor: brightbook, key: {vendor_key} }}
-  - kind: subscriber                 # the front desk: reads patients, contacts and files, books appointments
-    id: {desk_id}
-    practice: harbour-clinic
-    owner: mia.tanaka
-    api: standard
-    permissions: {{ appointment: write, patient: read, contact: read, files: read }}
-    key: {desk_key}
-  - kind: subscriber                 # billing: reads patients, writes invoices
-    id: {billing_id}
-    practice: harbour-clinic
-    owner: sam.okafor
-    api: standard
-    permissions: {{ financial: write, patient: read }}
-    key: {billing_key}
-",
-        vendor_key = vendor.key.reveal(),
-        desk_id = desk.id,
-        desk_key = desk.key.reveal(),
-        billing_id = billing.id,
-        billing_key = billing.key.reveal(),
+"
     )
 }
 
@@ -121,18 +106,22 @@ mod tests {
     use super::*;
     use crate::app::DiskSources;
     use crate::config::Config;
+    use crate::demo::keys;
 
     #[test]
     fn the_files_have_no_fault_and_are_for_their_owner_alone() {
         let [practice, gateway, admin] =
             ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"].map(|text| text.parse().unwrap());
-        let keys = DemoKeys::generate().unwrap();
-        let settings = Settings { practice, gateway, admin, keys };
+        let settings = Settings { practice, gateway, admin };
         let directory = Directory::create(&settings).unwrap();
-        let mode = fs::metadata(directory.config()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let keys = keys::fill(&directory.config()).unwrap();
+        directory.add_headers(&keys).unwrap();
+        for name in ["postern.yaml", "desk", "billing", "operator"] {
+            let mode = fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
         let config = Config::load(&directory.config(), &DiskSources).unwrap();
-        assert_eq!(config.static_keys.len(), 3);
+        assert!(config.listen.gateway[0].address == gateway && config.listen.admin == admin);
         let path = directory.path().to_owned();
         drop(directory);
         assert!(!path.exists());

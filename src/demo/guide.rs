@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::app::reload::Outcome;
 use crate::app::serve::Addresses;
-use crate::demo::keys::DemoKeys;
+use crate::demo::keys::{DemoKeys, OPERATOR, PRACTICE};
 use crate::telemetry::paint::Paint;
 
 pub(super) struct Guide<'a> {
@@ -87,6 +87,40 @@ const EXAMPLES: [Example; 9] = [
     },
 ];
 
+/// The same for the admin listener, in an order that tells a story.
+const ADMIN_EXAMPLES: [Example; 5] = [
+    Example {
+        shows: "list the keys of the practice, and when each was last used",
+        passes: true,
+        answer: "200",
+        command: "-i OPERATOR ADMIN/api/v1/practices/PRACTICE/keys",
+    },
+    Example {
+        shows: "revoke the billing key",
+        passes: true,
+        answer: "200",
+        command: "-i OPERATOR -X DELETE ADMIN/api/v1/keys/BILLING",
+    },
+    Example {
+        shows: "and see that its very next request is refused",
+        passes: false,
+        answer: "401 key_revoked",
+        command: "-i -H @DIR/billing GATEWAY/v1/invoices",
+    },
+    Example {
+        shows: "who did what: nobody can change or drop an entry unseen",
+        passes: true,
+        answer: "200",
+        command: "-i OPERATOR ADMIN/api/v1/audit",
+    },
+    Example {
+        shows: "no token at all",
+        passes: false,
+        answer: "401",
+        command: "-i ADMIN/api/v1/practices",
+    },
+];
+
 impl Guide<'_> {
     /// The whole text. The keys are in it, once.
     pub(super) fn render(&self, addresses: &Addresses) -> String {
@@ -111,28 +145,57 @@ impl Guide<'_> {
         writeln!(out, "  files      {}", directory.display())?;
 
         writeln!(out, "\n{}  {}", paint.bold("Keys"), paint.dim("shown once"))?;
-        writeln!(out, "\n  vendor     {}", keys.vendor.key.reveal())?;
-        writeln!(out, "  desk       {}", keys.desk.key.reveal())?;
-        writeln!(out, "  billing    {}", keys.billing.key.reveal())?;
+        writeln!(out, "\n  vendor     {}", keys.vendor.plain.reveal())?;
+        writeln!(out, "  desk       {}", keys.desk.plain.reveal())?;
+        writeln!(out, "  billing    {}", keys.billing.plain.reveal())?;
+        writeln!(out, "  operator   {}", keys.operator.token.reveal())?;
+        let password = keys.operator.password.reveal();
+        let account = format!("the password of `{OPERATOR}`: {password}");
+        writeln!(out, "             {}", paint.dim(&account))?;
 
         let try_also =
             paint.dim("as the front desk; write billing in place of desk for what billing may do");
         writeln!(out, "\n{}  {try_also}", paint.bold("Try"))?;
-        let directory = directory.display().to_string();
-        let filled = |command: &str| {
-            // curl reads the two headers from a file, so that no key stands in a history or a process list.
-            let with_keys = command.replace("KEYS", "-H @DIR/desk").replace("DIR", &directory);
-            with_keys.replace("GATEWAY", &format!("http://{gateway}"))
-        };
-        for example in &EXAMPLES {
+        self.write_examples(out, &EXAMPLES, addresses)?;
+        let as_operator = paint.dim("as the operator; each holds when its answer is there");
+        writeln!(out, "\n{}  {as_operator}", paint.bold("Manage"))?;
+        self.write_examples(out, &ADMIN_EXAMPLES, addresses)?;
+        self.write_rest(out)
+    }
+
+    fn write_examples(
+        &self,
+        out: &mut String,
+        examples: &[Example],
+        addresses: &Addresses,
+    ) -> std::fmt::Result {
+        let Self { keys, paint, .. } = self;
+        let directory = self.directory.display().to_string();
+        for example in examples {
             let (mark, answer) = if example.passes {
                 (paint.green("✓"), paint.green(example.answer))
             } else {
                 (paint.red("✗"), paint.red(example.answer))
             };
+            // curl reads headers from files, so that no key stands in a history or a process list.
+            let command = example
+                .command
+                .replace("KEYS", "-H @DIR/desk")
+                .replace("OPERATOR", "-H @DIR/operator")
+                .replace("DIR", &directory)
+                .replace("PRACTICE", PRACTICE)
+                .replace("BILLING", keys.billing.id.as_str())
+                .replace("GATEWAY", &format!("http://{}", addresses.gateway()))
+                .replace("ADMIN", &format!("http://{}", addresses.admin));
             writeln!(out, "\n  {mark} {}  {answer}", example.shows)?;
-            writeln!(out, "    curl {}", filled(example.command))?;
+            writeln!(out, "    curl {command}")?;
         }
+        Ok(())
+    }
+
+    fn write_rest(&self, out: &mut String) -> std::fmt::Result {
+        let Self { keys, paint, .. } = self;
+        let directory = self.directory.display();
         writeln!(
             out,
             "\n{}  {}",
@@ -188,10 +251,24 @@ fn in_shell(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::keys::{DemoKey, Operator};
+    use crate::model::{KeyId, PlainKey};
 
     #[test]
     fn the_keys_are_shown_once_and_colour_only_where_asked() {
-        let keys = DemoKeys::generate().unwrap();
+        let key = |id: &str, text: &str| DemoKey {
+            id: KeyId::parse(id).unwrap(),
+            plain: PlainKey::new(text.to_owned()),
+        };
+        let keys = DemoKeys {
+            vendor: key("aaaaaaaaaaaa", "secret-of-vendor"),
+            desk: key("bbbbbbbbbbbb", "secret-of-desk"),
+            billing: key("cccccccccccc", "secret-of-billing"),
+            operator: Operator {
+                token: PlainKey::new("secret-token".to_owned()),
+                password: PlainKey::new("secret-password".to_owned()),
+            },
+        };
         let address: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let addresses = Addresses { gateway: vec![address], admin: address };
         let guide = |coloured| Guide {
@@ -203,8 +280,17 @@ mod tests {
             paint: Paint::new(coloured),
         };
         let plain = guide(false).render(&addresses);
-        for key in [&keys.vendor, &keys.desk, &keys.billing] {
-            assert_eq!(plain.matches(key.key.reveal()).count(), 1);
+        for secret in [
+            "secret-of-vendor",
+            "secret-of-desk",
+            "secret-of-billing",
+            "secret-token",
+            "secret-password",
+        ] {
+            assert_eq!(plain.matches(secret).count(), 1, "{secret}");
+        }
+        for left in ["KEYS", "DIR", "GATEWAY", "ADMIN", "OPERATOR", "BILLING", "PRACTICE"] {
+            assert!(!plain.contains(left), "{left} in {plain}");
         }
         assert!(!plain.contains('\x1b') && guide(true).render(&addresses).contains('\x1b'));
         assert_eq!(plain.matches("was taken").count(), 1, "{plain}");
