@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::cli::output::Answer;
+use crate::cli::url::Endpoint;
 
 mod tls;
 
@@ -27,51 +28,14 @@ pub(super) struct HealthArgs {
     pub(super) format: Format,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Endpoint {
-    https: bool,
-    /// `host:port`.
-    authority: String,
-    path: String,
-}
-
-impl Endpoint {
-    fn parse(url: &str) -> Result<Self, String> {
-        let (https, rest) = match url.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => return Err("must begin with http:// or https://".into()),
-        };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        if authority.is_empty() || !is_plain(authority) || !is_plain(path) {
-            return Err(
-                "must be of the form http://HOST:PORT/PATH or https://HOST:PORT/PATH".into()
-            );
-        }
-        let has_port =
-            authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let port = if https { 443 } else { 80 };
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
-        Ok(Self { https, authority, path: format!("/{path}") })
-    }
-
-    /// Without port and brackets.
-    fn host(&self) -> &str {
-        let host = self.authority.rsplit_once(':').map_or(&*self.authority, |(host, _)| host);
-        host.trim_start_matches('[').trim_end_matches(']')
-    }
-}
-
 pub(super) fn health(args: &HealthArgs) -> anyhow::Result<Answer> {
-    let Endpoint { https, authority, path } = &args.url;
-    let scheme = if *https { "https" } else { "http" };
-    let status = ask(&args.url, Duration::from_secs(args.timeout))
-        .with_context(|| format!("no answer from {scheme}://{authority}{path}"))?;
+    let url = &args.url;
+    let status = ask(url, Duration::from_secs(args.timeout))
+        .with_context(|| format!("no answer from {url}"))?;
     let ok = status == 200;
     let text = if ok { "healthy".to_owned() } else { String::new() };
     let answer = Answer::done(text, json!({ "ok": ok, "status": status }));
-    Ok(answer.refused_if(!ok, || format!("{scheme}://{authority}{path} answered {status}")))
+    Ok(answer.refused_if(!ok, || format!("{url} answered {status}")))
 }
 
 /// The status of the answer.
@@ -105,31 +69,4 @@ fn status(url: &Endpoint, mut stream: impl Read + Write) -> anyhow::Result<u16> 
     let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     let Some(status) = status else { bail!("the answer is not HTTP") };
     Ok(status)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_a_host_and_a_path() {
-        let cases = [
-            ("http://127.0.0.1:8081/healthz", Some((false, "127.0.0.1:8081", "/healthz"))),
-            ("http://[::1]:8081/readyz", Some((false, "[::1]:8081", "/readyz"))),
-            ("http://gateway", Some((false, "gateway:80", "/"))),
-            ("https://gateway/healthz", Some((true, "gateway:443", "/healthz"))),
-            ("ftp://gateway/healthz", None),
-            ("http:///healthz", None),
-            ("http://gateway/a b", None),
-            ("gateway:80", None),
-        ];
-        for (url, expected) in cases {
-            let expected = expected.map(|(https, authority, path): (bool, &str, &str)| Endpoint {
-                https,
-                authority: authority.into(),
-                path: path.into(),
-            });
-            assert_eq!(Endpoint::parse(url).ok(), expected, "{url}");
-        }
-    }
 }

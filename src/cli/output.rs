@@ -1,10 +1,13 @@
 //! Printing, and the exit codes that go with it. Nothing else in the program prints an answer.
 //!
 //! A reader that went away (`postern routes list | head -1`) is no fault: nothing more is said, and the exit code stays
-//! that of the answer.
+//! that of the answer. Unless a secret went with it: that is shown once and nowhere else, so nobody having read it is
+//! the end of it, and said.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,13 +18,41 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// For programs.
     pub(super) json: Value,
+    /// The JSON is a list whose items are documents of their own, one a line.
+    is_lines: bool,
+    /// There is a secret in it, which nothing but `keys reveal` shows again, and that not everywhere.
+    is_shown_once: bool,
     /// Why the answer is no; the exit code is 1 then.
     pub(super) refusal: Option<String>,
 }
 
+/// The command line asks for something that only it can say: exit code 2, as for an unknown flag.
+#[derive(Debug)]
+pub(super) struct Usage(pub(super) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 impl Answer {
     pub(super) fn done(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, refusal: None }
+        let (is_lines, is_shown_once) = (false, false);
+        Self { text: text.into(), json, is_lines, is_shown_once, refusal: None }
+    }
+
+    /// For programs, every item is a line of its own.
+    pub(super) fn lines(text: impl Into<String>, items: Vec<Value>) -> Self {
+        Self { is_lines: true, ..Self::done(text, Value::Array(items)) }
+    }
+
+    /// There are secrets in it.
+    #[must_use]
+    pub(super) fn shown_once(self) -> Self {
+        Self { is_shown_once: true, ..self }
     }
 
     #[must_use]
@@ -33,25 +64,75 @@ impl Answer {
 
 /// Prints an answer, or the reason why there is none.
 pub(super) fn finish(answer: anyhow::Result<Answer>, json: bool) -> ExitCode {
-    let refusal = match answer {
-        Ok(answer) => {
-            let text = if json { pretty(&answer.json) } else { answer.text };
-            match print(&mut io::stdout().lock(), &text) {
-                Ok(()) => answer.refusal,
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => answer.refusal,
-                Err(error) => Some(format!("the answer could not be written: {error}")),
-            }
-        }
-        Err(error) => Some(format!("{error:#}")),
+    let (code, refusal) = match answer {
+        Ok(answer) => (1, show(answer, json)),
+        Err(error) if error.is::<Usage>() => (2, Some(format!("{error:#}"))),
+        Err(error) => (1, Some(format!("{error:#}"))),
     };
     let Some(reason) = refusal else { return ExitCode::SUCCESS };
     // The exit code says it where stderr cannot.
     let _unprintable = print(&mut io::stderr().lock(), &format!("postern: {reason}"));
-    ExitCode::from(1)
+    ExitCode::from(code)
 }
 
-fn pretty(value: &Value) -> String {
-    format!("{value:#}")
+/// Prints an answer; gives back why it is none.
+fn show(answer: Answer, json: bool) -> Option<String> {
+    let text = match &answer.json {
+        Value::Array(items) if json && answer.is_lines => {
+            items.iter().map(|item| format!("{item}\n")).collect()
+        }
+        one if json => format!("{one:#}"),
+        _ => answer.text,
+    };
+    let unwritten = match print(&mut io::stdout().lock(), &text) {
+        Ok(()) => return answer.refusal,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => error.to_string(),
+        Err(_) if !answer.is_shown_once => return answer.refusal,
+        Err(_) => "nobody reads it".to_owned(),
+    };
+    let lost =
+        if answer.is_shown_once { "; the secret in it may never be shown again" } else { "" };
+    Some(format!("the answer could not be written: {unwritten}{lost}"))
+}
+
+/// A remark beside the answer.
+pub(super) fn note(text: &str) {
+    // A remark that cannot be printed is missed, no more.
+    let _unprintable = print(&mut io::stderr().lock(), &format!("postern: {text}"));
+}
+
+/// How far a long piece of work is, told on a terminal alone, once it has taken a moment.
+#[derive(Debug)]
+pub(super) struct Progress {
+    what: &'static str,
+    told: Option<Instant>,
+    is_on_terminal: bool,
+    has_line: bool,
+}
+
+impl Progress {
+    const PAUSE: Duration = Duration::from_millis(500);
+
+    pub(super) fn of(what: &'static str) -> Self {
+        let is_on_terminal = io::stderr().is_terminal();
+        Self { what, told: is_on_terminal.then(Instant::now), is_on_terminal, has_line: false }
+    }
+
+    pub(super) fn tell(&mut self, done: usize, all: usize) {
+        if self.told.is_none_or(|told| told.elapsed() < Self::PAUSE) {
+            return;
+        }
+        (self.told, self.has_line) = (Some(Instant::now()), true);
+        let _unprintable = write!(io::stderr().lock(), "\r{}: {done} of {all}", self.what);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_on_terminal && self.has_line {
+            let _unprintable = writeln!(io::stderr().lock());
+        }
+    }
 }
 
 fn print(stream: &mut impl Write, text: &str) -> io::Result<()> {
