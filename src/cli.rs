@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and the exit code of each answer.
 //!
-//! A command computes an `output::Answer` and prints nothing itself. Exit codes: 0 done, 1 refused (the reason is on
+//! A command computes an `output::Answer` and prints nothing itself, secrets included: they are in an answer, and so on
+//! stdout alone. Exit codes: 0 done, 1 refused (the reason is on
 //! stderr), 2 usage.
 
 use std::path::{Path, PathBuf};
@@ -13,21 +14,40 @@ use crate::app::{DiskSources, Faults};
 use crate::config::Config;
 use crate::telemetry::paint::Paint;
 
+mod admins;
+mod backup;
 mod callers;
 mod check;
 mod demo;
 mod diff;
 mod explain;
+mod export;
+mod fields;
 mod health;
+mod import;
+mod keys;
+mod listing;
+mod local;
 mod output;
+mod practices;
+mod remote;
 mod routes;
 mod schema;
 mod serve;
+mod url;
+mod vendors;
 mod words;
 
 /// An authenticating reverse proxy gateway for practice-management systems.
 #[derive(Debug, Parser)]
-#[command(name = "postern", version, propagate_version = true, after_help = EXAMPLES)]
+// Not as it was called: every message names `postern`.
+#[command(
+    name = "postern",
+    bin_name = "postern",
+    version,
+    propagate_version = true,
+    after_help = EXAMPLES
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,7 +56,9 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   postern check --config postern.yaml
-  postern explain --config postern.yaml GET '/v1/patients/7?include=notes' --key k-demo
+  postern admins create --config postern.yaml --username ana --role operator
+  postern import --config postern.yaml --from practices.jsonl
+  postern explain --config postern.yaml GET '/v1/patients/7?include=notes' --key 4fJ2aB9xQ7Lm
   postern diff --config new.yaml --against postern.yaml
   postern routes import openapi.yaml > routes/draft.yaml
 
@@ -50,6 +72,13 @@ enum Command {
     Explain(explain::ExplainArgs),
     Diff(diff::DiffArgs),
     Routes(routes::RoutesArgs),
+    Admins(admins::AdminsArgs),
+    Keys(keys::KeysArgs),
+    Vendors(vendors::VendorsArgs),
+    Practices(practices::PracticesArgs),
+    Import(import::ImportCommand),
+    Export(export::ExportArgs),
+    Backup(backup::BackupArgs),
     Schema(schema::SchemaArgs),
     Health(health::HealthArgs),
 }
@@ -80,6 +109,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => (args.format.json, explain::explain(&args, paint)),
         Command::Diff(args) => (args.format.json, diff::diff(&args, paint)),
         Command::Routes(args) => (args.json(), routes::routes(&args, paint)),
+        Command::Admins(args) => (args.json, admins::admins(args)),
+        Command::Keys(args) => (args.json, keys::keys(args)),
+        Command::Vendors(args) => (args.json, vendors::vendors(args)),
+        Command::Practices(args) => (args.json, practices::practices(args)),
+        Command::Import(args) => (args.format.json, import::import(&args.import)),
+        Command::Export(args) => (args.format.json, export::export(&args)),
+        Command::Backup(args) => (args.format.json, backup::backup(&args)),
         Command::Schema(args) => (false, schema::schema(&args)),
         Command::Health(args) => (args.format.json, health::health(&args)),
     };
@@ -112,5 +148,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn it_is_postern_whatever_its_file_is_called() {
+        let help = Cli::try_parse_from(["pd", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("Usage: postern <"), "{help}");
     }
 }

@@ -1,5 +1,6 @@
 //! `postern check`: every fault of a configuration at once, or a summary of what it says.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +10,7 @@ use crate::app::serve::Loaded;
 use crate::cli::output::Answer;
 use crate::cli::words::count;
 use crate::cli::{ConfigArg, Format};
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, RedisLayout, StoreAddress};
 use crate::model::UpstreamId;
 use crate::policy::half_denied::half_denied;
 use crate::telemetry::paint::Paint;
@@ -97,6 +98,11 @@ impl Summary {
     }
 }
 
+/// Whether what is sent there leaves this machine.
+fn is_far(host: &str) -> bool {
+    host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// What is allowed and yet seldom meant.
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
@@ -114,11 +120,7 @@ fn notes(config: &Config) -> Vec<String> {
         notes.push(format!("the admin listener is on {admin} without TLS; add `listen.admin_tls`"));
     }
     for upstream in &config.upstreams {
-        let is_plain = |host: &str| {
-            host != "localhost"
-                && !host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        };
-        let far = upstream.endpoints.iter().find(|to| !to.https && is_plain(&to.host));
+        let far = upstream.endpoints.iter().find(|to| !to.https && is_far(&to.host));
         if let Some(endpoint) = far {
             notes.push(format!(
                 "upstream `{}` is reached at {} without TLS",
@@ -137,8 +139,16 @@ fn notes(config: &Config) -> Vec<String> {
     }
     let half = half_denied(&config.policy.table);
     notes.extend(half.iter().map(ToString::to_string));
-    if !config.static_keys.is_empty() {
-        notes.push("`static_keys` are for the demo and for tests alone".into());
+    if let StoreAddress::Redis(address) = &config.store
+        && !address.tls
+        && address.servers.iter().any(|(host, _)| is_far(host))
+    {
+        let scheme = match address.layout {
+            RedisLayout::Single => "rediss",
+            RedisLayout::Sentinel(_) => "rediss+sentinel",
+            RedisLayout::Cluster => "rediss+cluster",
+        };
+        notes.push(format!("the store is reached without TLS; write it as {scheme}://"));
     }
     notes
 }

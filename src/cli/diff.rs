@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::callers::Callers;
 use crate::cli::output::{Answer, table};
 use crate::cli::words::{api_names, count, decision_json, method_names, methods, shown};
-use crate::cli::{ConfigArg, Format, callers, load};
+use crate::cli::{ConfigArg, Format, load};
 use crate::config::Config;
 use crate::policy::diff::{
     Decision, Difference, Direction, HolderChange, OperationChange, Reach, Side, Verdict, compare,
@@ -35,7 +36,8 @@ pub(super) struct DiffArgs {
 
 pub(super) fn diff(args: &DiffArgs, paint: Paint) -> anyhow::Result<Answer> {
     let (before, after) = (load(&args.against)?, load(&args.config.config)?);
-    let mut difference = difference(&before, &after);
+    let callers = (Callers::of(&before)?, Callers::of(&after)?);
+    let mut difference = difference((&before, &callers.0), (&after, &callers.1));
     // What is opened is what a reader must not overlook.
     difference.operations.sort_by_key(|change| match change.direction {
         Direction::Wider => 0,
@@ -44,14 +46,17 @@ pub(super) fn diff(args: &DiffArgs, paint: Paint) -> anyhow::Result<Answer> {
     });
     let settings = settings::changes(&before, &after);
     let is_same = difference.is_empty() && settings.is_empty();
-    let text =
+    let mut text =
         if is_same { "no change in effect".into() } else { text(&difference, &settings, paint) };
+    if let Some(absence) = callers.1.absence() {
+        text += &format!("\n{}: {absence}", paint.yellow("note"));
+    }
     Ok(Answer::done(text, document(&difference, &settings)))
 }
 
-fn difference(before: &Config, after: &Config) -> Difference {
+fn difference((before, old): (&Config, &Callers), (after, new): (&Config, &Callers)) -> Difference {
     let apis = (api_names(before), api_names(after));
-    let holders = (callers::holders(before), callers::holders(after));
+    let holders = (old.holders(), new.holders());
     let before = Side { policy: &before.policy, apis: &apis.0, holders: &holders.0 };
     let after = Side { policy: &after.policy, apis: &apis.1, holders: &holders.1 };
     compare(before, after)

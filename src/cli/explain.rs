@@ -3,7 +3,6 @@
 //! The request goes the way it would go in the gateway, through the same functions: target, head, credentials in the
 //! wrong place, rule, caller, judgement.
 
-use anyhow::bail;
 use clap::Args;
 use http::header::HOST;
 use http::request::Parts;
@@ -11,11 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use serde_json::{Value, json};
 
 use crate::auth::Presented;
+use crate::cli::callers::Callers;
 use crate::cli::output::Answer;
 use crate::cli::words::needs_json;
-use crate::cli::{ConfigArg, Format, callers, load};
+use crate::cli::{ConfigArg, Format, load};
 use crate::config::{Config, Proxy};
-use crate::model::{Caller, Method, Need, Refusal};
+use crate::model::{Caller, Method, Need, Refusal, Subscriber};
 use crate::policy::diff::{NamedNeed, label, named_needs};
 use crate::policy::explain::{Lost, Other};
 use crate::policy::{self, Effect, Found, Rule, Target};
@@ -28,7 +28,7 @@ use crate::telemetry::paint::Paint;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   postern explain --config postern.yaml GET /v1/patients/7
-  postern explain --config postern.yaml POST /v1/invoices --key k-demo --json
+  postern explain --config postern.yaml POST /v1/invoices --key 4fJ2aB9xQ7Lm --json
   postern explain --config postern.yaml GET /v1/notes --header 'X-Fields: all'")]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
@@ -64,20 +64,13 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 pub(super) fn explain(args: &ExplainArgs, paint: Paint) -> anyhow::Result<Answer> {
     let config = load(&args.config.config)?;
-    let caller = args.key.as_deref().map(|id| find_caller(&config, id)).transpose()?;
+    let caller = args.key.as_deref().map(|id| Callers::of(&config)?.by_id(id)).transpose()?;
     let explanation = Explanation::of(&config, args, caller.as_ref());
     Ok(Answer::done(explanation.text(paint), explanation.json()))
 }
 
-fn find_caller(config: &Config, id: &str) -> anyhow::Result<Caller> {
-    let callers = callers::of(config);
-    let known: Vec<_> = callers.iter().map(|caller| caller.key_id.clone()).collect();
-    match callers.into_iter().find(|caller| caller.key_id == id) {
-        Some(caller) => Ok(caller),
-        None if known.is_empty() => bail!("no key `{id}`: the configuration has no keys"),
-        None => bail!("no key `{id}`; there are {}", known.join(", ")),
-    }
-}
+/// Whose key was asked about, or why the key makes nobody a caller now.
+type Asked = Result<Caller, Refusal>;
 
 /// The decision, and each step that led to it.
 #[derive(Debug, Default)]
@@ -100,9 +93,9 @@ struct RuleSeen {
 }
 
 impl Explanation {
-    fn of(config: &Config, args: &ExplainArgs, caller: Option<&Caller>) -> Self {
+    fn of(config: &Config, args: &ExplainArgs, asked: Option<&Asked>) -> Self {
         let mut seen = Self { key: args.key.clone(), ..Self::default() };
-        let outcome = seen.walk(config, args, caller);
+        let outcome = seen.walk(config, args, asked);
         seen.code = outcome.err().map(|refusal| {
             seen.step("refused", seen.reason(&refusal));
             refusal.code()
@@ -115,7 +108,7 @@ impl Explanation {
         &mut self,
         config: &Config,
         args: &ExplainArgs,
-        caller: Option<&Caller>,
+        asked: Option<&Asked>,
     ) -> Result<(), Refusal> {
         let Proxy { max_target, max_headers, .. } = config.proxy;
         let parts = request_head(args, max_target)?;
@@ -132,13 +125,26 @@ impl Explanation {
             return Ok(());
         }
         Presented::read(&config.credentials, &parts.headers, &target)?;
+        let caller = asked.and_then(|asked| asked.as_ref().ok());
         let explained = config.policy.explain(method, &target, &parts.headers, caller);
         self.see_rule(explained.found, method);
         self.see_api(config, explained.found, &target, &parts.uri);
         self.see_others(&explained);
         self.see_needs(config, &explained);
-        if let Some(caller) = caller {
-            self.step("caller", format!("key {} of practice {}", caller.key_id, caller.practice));
+        if let Some(Err(refusal)) = asked
+            && !explained.found.is_public()
+        {
+            // As for a stranger: told before the route is looked at.
+            self.step("caller", "the key is genuine, and refused whatever it asks for".into());
+            return Err(refusal.clone());
+        } else if let Some(caller) = caller {
+            let Subscriber { key_id, practice, owner, .. } = &*caller.subscriber;
+            let vendor = caller.vendor.as_ref();
+            let by = vendor.map_or(String::new(), |vendor| format!(", used by vendor {vendor}"));
+            self.step("caller", format!("key {key_id} of {owner} in practice {practice}{by}"));
+            if let Some(objection) = &caller.objection {
+                self.step("standing", self.reason(objection));
+            }
         } else if !explained.found.is_public() {
             self.step("caller", "none; --key ID shows what a key would get".into());
             if let Err(refusal) = &explained.outcome
@@ -325,6 +331,16 @@ fn reason(refusal: &Refusal) -> String {
         Refusal::RouteUnmapped => "what no rule speaks of is refused".into(),
         Refusal::RouteDenied => "the rule refuses everybody".into(),
         Refusal::WrongApi => "the key is for another API".into(),
+        Refusal::KeyRevoked => "the key was revoked, for good".into(),
+        Refusal::KeyExpired => {
+            "the key is over: expired, unused for too long, or rotated out".into()
+        }
+        Refusal::KeyDisabled => "the key is disabled".into(),
+        Refusal::VendorNotApproved => {
+            "its vendor is not approved: pending, suspended, or the agreement has ended".into()
+        }
+        Refusal::ApiAccessDisabled => "the API switch of its practice is off".into(),
+        Refusal::IpNotAllowed => "the key may not be used from this address".into(),
         Refusal::SubscriberKeyMissing => "without a key, whatever is not public answers 401".into(),
         Refusal::CredentialsInQuery => "a credential may not stand in a query".into(),
         Refusal::DuplicateCredentials => "a credential is there twice".into(),

@@ -4,10 +4,16 @@
 //! (the headers that the gateway presents to an upstream) are said to change, and not shown.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, ErrorShape, HealthProbe, Identity, Proxy, Upstream, UpstreamTls};
+use crate::cli::local;
+use crate::config::{
+    Config, Credentials, ErrorShape, HealthProbe, Identity, KeyRules, Proxy, Region, Schemes,
+    Upstream, UpstreamTls, VendorKeyRule,
+};
+use crate::model::Lifetimes;
 
 /// One setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +95,13 @@ fn settings(config: &Config) -> Settings {
         let value = format!("mount {}, upstream {upstream}{strip}", api.mount);
         say(&format!("apis.{}", api.name), value);
     }
-    say("credentials.subscriber_header", config.credentials.subscriber_header.to_string());
-    say("credentials.vendor_header", config.credentials.vendor_header.to_string());
+    say_credentials(&config.credentials, &mut say);
+    say("store", local::named(config));
+    say_keys(&config.keys, &mut say);
+    for Region { name, hosts, upstream } in &config.regions {
+        let upstream = config.upstreams.get(upstream.0).map_or("", |upstream| &upstream.name);
+        say(&format!("regions.{name}"), format!("{}, upstream {upstream}", hosts.join(" ")));
+    }
     match &config.errors {
         ErrorShape::Problem => say("errors", "problem".into()),
         ErrorShape::Template(template) => say("errors", format!("{template:?}")),
@@ -100,6 +111,59 @@ fn settings(config: &Config) -> Settings {
         upstream_settings(upstream, &mut all);
     }
     all
+}
+
+/// Taken apart field by field, as the others here, so that a new one cannot be forgotten.
+fn say_credentials(credentials: &Credentials, say: &mut impl FnMut(&str, String)) {
+    let Credentials {
+        schemes: Schemes { headers, bearer, basic, username_header: by_username, oauth2 },
+        subscriber_header,
+        vendor_header,
+        username_header,
+        vendor_key,
+        token_path,
+        token_ttl,
+        spelling: _,
+    } = credentials;
+    let schemes = [
+        ("headers", headers),
+        ("bearer", bearer),
+        ("basic", basic),
+        ("username_header", by_username),
+        ("oauth2", oauth2),
+    ];
+    let schemes = schemes.iter().filter(|(_, is_on)| **is_on).map(|(name, _)| *name);
+    say("credentials.schemes", format!("[{}]", schemes.collect::<Vec<_>>().join(", ")));
+    say("credentials.subscriber_header", subscriber_header.to_string());
+    say("credentials.vendor_header", vendor_header.to_string());
+    say("credentials.username_header", username_header.to_string());
+    let rule = match vendor_key {
+        VendorKeyRule::Required => "required",
+        VendorKeyRule::Optional => "optional",
+        VendorKeyRule::Off => "off",
+    };
+    say("credentials.vendor_key", rule.to_owned());
+    say("credentials.token_path", token_path.clone());
+    say("credentials.token_ttl", format!("{token_ttl:?}"));
+}
+
+fn say_keys(keys: &KeyRules, say: &mut impl FnMut(&str, String)) {
+    let KeyRules {
+        read_by_default,
+        reveal,
+        lifetimes: Lifetimes { idle_expiry, max_age, rotate_after },
+        secrets,
+        hash_memory_kib,
+        hash_passes,
+    } = keys;
+    let span = |span: &Option<Duration>| span.map_or("off".to_owned(), |span| format!("{span:?}"));
+    say("keys.default_access", if *read_by_default { "read" } else { "none" }.to_owned());
+    say("keys.reveal", if *reveal { "always" } else { "once" }.to_owned());
+    say("keys.idle_expiry", span(idle_expiry));
+    say("keys.max_age", span(max_age));
+    say("keys.rotate_after", span(rotate_after));
+    say("keys.secrets", secrets.display().to_string());
+    say("keys.hashing", format!("{hash_memory_kib} KiB, {hash_passes} passes"));
 }
 
 /// Taken apart field by field, so that a new one cannot be forgotten here.
@@ -121,6 +185,7 @@ fn say_proxy(proxy: &Proxy, say: &mut impl FnMut(&str, String)) {
         drain,
         trusted_proxies,
         cors_origins,
+        max_staleness,
     } = proxy;
     say("proxy.workers", workers.map_or("auto".to_owned(), |workers| workers.to_string()));
     say("proxy.max_connections", max_connections.to_string());
@@ -135,6 +200,7 @@ fn say_proxy(proxy: &Proxy, say: &mut impl FnMut(&str, String)) {
     say("proxy.write_timeout", format!("{write_timeout:?}"));
     say("proxy.idle_timeout", format!("{idle_timeout:?}"));
     say("proxy.http2.max_streams", max_streams.to_string());
+    say("proxy.max_staleness", format!("{max_staleness:?}"));
     say("proxy.drain", format!("{drain:?}"));
     let trusted = trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>();
     say("proxy.trusted_proxies", format!("[{}]", trusted.join(", ")));
