@@ -4,14 +4,19 @@
 #   tests/run.sh            everything
 #   tests/run.sh FILTER …   the tests whose names contain a word
 #
-# It installs what is missing where it may: curl, which one test runs as the demo prints it. Redis and Chromium come with
-# the issues that need them.
+# It installs what is missing where it may: curl, which one test runs as the demo prints it, and redis-server, of which the
+# tests of the Redis store start their own. Chromium comes with the issue that needs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! command -v curl >/dev/null; then
     echo "tests/run.sh: installing curl" >&2
     apt-get update -q && apt-get install -qy --no-install-recommends curl
+fi
+if ! command -v redis-server >/dev/null; then
+    echo "tests/run.sh: installing redis-server" >&2
+    # What is installed must not be started here as a service.
+    apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends redis-server
 fi
 
 log=$(mktemp)

@@ -6,11 +6,16 @@
 //! gateway.refuses(&upstream, b"GET //x HTTP/1.1\r\n…", 400, "ambiguous_path");
 //! ```
 
+pub(crate) mod admin;
 pub(crate) mod fixture;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod message;
+pub(crate) mod nodes;
+pub(crate) mod program;
+pub(crate) mod redis;
 pub(crate) mod setup;
+pub(crate) mod template;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wire;

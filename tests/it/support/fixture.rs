@@ -1,24 +1,29 @@
 //! The practice that every suite talks to: its route map, its keys, and requests with them.
 
-/// Id and permissions of each subscriber key. All belong to practice `north`, all but one to the API `standard`.
+use serde_json::{Value, json};
+
+use super::template::Template;
+
+/// Name, API and permissions of each subscriber key. All belong to practice `north`. Their ids are the registry's choice:
+/// [`key_id`] tells them.
 pub(crate) const KEYS: [(&str, &str, &str); 8] = [
     ("key-all", "standard", WRITE),
-    ("key-none", "standard", "{ patient: none, files: none }"),
+    ("key-none", "standard", r#"{"patient":"none","files":"none"}"#),
     ("key-read", "standard", READ),
     ("key-wo", "standard", WRITE_ONLY),
-    ("key-mixed", "standard", "{ appointment: read, patient: write, files: write-only }"),
-    ("key-scope", "standard", "{ billing.invoices: write }"),
+    ("key-mixed", "standard", r#"{"appointment":"read","patient":"write","files":"write-only"}"#),
+    ("key-scope", "standard", r#"{"billing.invoices":"write"}"#),
     ("key-bound", "standard", WRITE),
     ("key-other", "other", WRITE),
 ];
 
-const WRITE: &str = "{ appointment: write, clinical: write, contact: write, files: write, \
-                     financial: write, patient: write, system: write, billing: write }";
-const READ: &str = "{ appointment: read, clinical: read, contact: read, files: read, \
-                    financial: read, patient: read, system: read, billing: read }";
-const WRITE_ONLY: &str = "{ appointment: write-only, clinical: write-only, contact: write-only, \
-                          files: write-only, financial: write-only, patient: write-only, \
-                          system: write-only, billing: write-only }";
+const WRITE: &str = r#"{"appointment":"write","clinical":"write","contact":"write","files":"write",
+    "financial":"write","patient":"write","system":"write","billing":"write"}"#;
+const READ: &str = r#"{"appointment":"read","clinical":"read","contact":"read","files":"read",
+    "financial":"read","patient":"read","system":"read","billing":"read"}"#;
+const WRITE_ONLY: &str = r#"{"appointment":"write-only","clinical":"write-only","contact":"write-only",
+    "files":"write-only","financial":"write-only","patient":"write-only","system":"write-only",
+    "billing":"write-only"}"#;
 
 pub(crate) const VENDORS: [&str; 2] = ["acme", "beta"];
 
@@ -33,22 +38,50 @@ pub(crate) fn vendor_key(vendor: &str) -> String {
     format!("vk-{vendor}-{SECRET}c3d2e1f00f1e2d3c")
 }
 
-/// The `static_keys:` list.
-pub(crate) fn static_keys() -> String {
-    let mut yaml = "static_keys:\n".to_owned();
+/// The practice, its user, the vendors and all keys, as `postern import` takes them.
+pub(crate) fn import_lines() -> String {
+    let mut lines = vec![
+        json!({ "kind": "practice", "id": "north", "name": "North Clinic", "api_access": true }),
+        json!({ "kind": "user", "practice": "north", "username": "dr-lee", "name": "Dr Lee" }),
+    ];
     for vendor in VENDORS {
-        let secret = vendor_key(vendor);
-        yaml += &format!("  - {{ kind: vendor, vendor: {vendor}, key: {secret} }}\n");
+        lines.push(json!({ "kind": "vendor", "id": vendor, "name": vendor, "status": "approved" }));
+        let key = vendor_key(vendor);
+        lines.push(json!({ "kind": "vendor_key", "vendor": vendor, "key": key, "random": true }));
     }
-    for (id, api, permissions) in KEYS {
-        let bound = if id == "key-bound" { ", vendor: beta" } else { "" };
-        let secret = key(id);
-        yaml += &format!(
-            "  - {{ kind: subscriber, id: {id}, practice: north, owner: dr-lee, api: {api}, \
-             permissions: {permissions}{bound}, key: {secret} }}\n"
-        );
+    for (name, api, permissions) in KEYS {
+        let permissions: Value = serde_json::from_str(permissions).unwrap();
+        let mut line = json!({ "kind": "key", "practice": "north", "name": name, "owner": "dr-lee", "api": api,
+                               "permissions": permissions, "key": key(name), "random": true });
+        if name == "key-bound" {
+            line["vendor"] = "beta".into();
+        }
+        lines.push(line);
     }
-    yaml
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// The id of a key, by its name.
+pub(crate) fn key_id(name: &str) -> &'static str {
+    Template::get().key_id(name)
+}
+
+/// The name of a key, by its id.
+pub(crate) fn key_name(id: &str) -> Option<&'static str> {
+    Template::get().key_name(id)
+}
+
+/// The token of an operator of every gateway's store.
+pub(crate) fn operator() -> &'static str {
+    Template::get().operator()
+}
+
+/// Whether a text has a secret in it: one of the fixture's, or anything with the form of what the gateway makes.
+pub(crate) fn has_secret(text: &str) -> bool {
+    let is_long = |rest: &str| {
+        rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count() > 30
+    };
+    text.contains(SECRET) || text.split("pst_").skip(1).any(is_long)
 }
 
 /// Both credential headers of a key, with vendor `acme`, and a Host.

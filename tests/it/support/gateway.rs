@@ -11,7 +11,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::eventually;
-use super::fixture::{self, SECRET};
+use super::fixture;
+use super::program::{self, Said};
 use super::setup::Setup;
 use super::upstream::{Recorded, Upstream};
 use super::wire::{Answer, Wire};
@@ -57,7 +58,11 @@ impl Gateway {
     }
 
     pub(crate) fn start(setup: &Setup) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::start_in(setup, TempDir::new().unwrap())
+    }
+
+    /// In a directory that may have a store already.
+    pub(crate) fn start_in(setup: &Setup, directory: TempDir) -> Self {
         setup.write(directory.path());
         let mut child = Self::spawn(directory.path(), setup.log);
         let stdout = listen_to(child.stdout.take().unwrap());
@@ -172,6 +177,14 @@ impl Gateway {
         upstream.assert_untouched(&shown);
     }
 
+    /// `postern` with the rights of an operator; it must do what it is asked.
+    pub(crate) fn postern(&self, args: &[&str]) -> Said {
+        let url = format!("http://{}", self.admin);
+        let variables =
+            [("POSTERN_ADMIN_URL", &*url), ("POSTERN_ADMIN_TOKEN", fixture::operator())];
+        program::run(self.directory.path(), &variables, args).done()
+    }
+
     pub(crate) fn admin_get(&self, path: &str) -> Answer {
         let mut wire = Wire::to(self.admin);
         wire.send(
@@ -217,7 +230,7 @@ impl Gateway {
 /// No key is repeated to anybody.
 pub(crate) fn no_secret(answer: &Answer) {
     let text = answer.head.text() + &answer.text();
-    assert!(!text.contains(SECRET), "a key in the answer: {text}");
+    assert!(!fixture::has_secret(&text), "a key in the answer: {text}");
 }
 
 impl Drop for Gateway {
@@ -235,7 +248,7 @@ impl Drop for Gateway {
             return;
         }
         assert!(alive || self.ended, "postern died:\n{said}");
-        assert!(!said.contains(SECRET), "a key in the log:\n{said}");
+        assert!(!fixture::has_secret(&said), "a secret in the log:\n{said}");
         assert!(!said.contains("panicked at"), "a panic:\n{said}");
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::Gateway;
-use super::fixture::{self, OTHER_ROUTES, ROUTES};
+use super::fixture::{OTHER_ROUTES, ROUTES};
+use super::template::Template;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -86,16 +87,23 @@ impl Setup {
 
     pub(crate) fn yaml(&self) -> String {
         let Self { listen, upstream, proxy, api, top, .. } = self;
-        let keys = fixture::static_keys();
         format!(
-            "listen:\n{listen}upstreams:\n  practice:\n{upstream}apis:\n  standard:\n    mount: /v1\n    \
+            "listen:\n{listen}store: embedded:./data\nupstreams:\n  practice:\n{upstream}apis:\n  standard:\n    mount: /v1\n    \
              upstream: practice\n    routes: routes.yaml\n{api}  other:\n    mount: /other\n    \
-             upstream: practice\n    routes: other.yaml\nproxy:\n{proxy}{keys}{top}"
+             upstream: practice\n    routes: other.yaml\nproxy:\n{proxy}{top}"
         )
     }
 
-    /// Writes everything but the main file, then the main file: what a careful person does.
+    /// The files of the configuration, and the fixture's store where there is none yet.
     pub(crate) fn write(&self, directory: &Path) {
+        if !directory.join("data").exists() {
+            Template::get().copy_to(directory);
+        }
+        self.write_files(directory);
+    }
+
+    /// Writes everything but the main file, then the main file: what a careful person does.
+    pub(crate) fn write_files(&self, directory: &Path) {
         for (name, bytes) in &self.files {
             save(&directory.join(name), bytes);
         }
