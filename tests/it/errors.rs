@@ -2,7 +2,7 @@
 
 use postern::model::Refusal;
 
-use super::support::fixture::{credentials, request_with};
+use super::support::fixture::{credentials, key_id, request_with};
 use super::support::upstream::ok;
 use super::support::{Gateway, Then, Upstream, key, request, vendor_key};
 
@@ -91,6 +91,46 @@ fn table() -> Vec<(u16, &'static str, Vec<u8>)> {
     ]
 }
 
+/// What an administrator does, and what is refused from then on. The practice, whose switch stops everything, is the last.
+fn standing() -> Vec<(u16, &'static str, Vec<&'static str>, Vec<u8>)> {
+    let get = |id: &str| request("GET", "/v1/appointments", id);
+    let bound = credentials("key-bound").replace(&vendor_key("acme"), &vendor_key("beta"));
+    let bound = format!("GET /v1/appointments HTTP/1.1\r\n{bound}\r\n").into_bytes();
+    vec![
+        (
+            401,
+            "key_disabled",
+            vec!["keys", "edit", key_id("key-mixed"), "--disable"],
+            get("key-mixed"),
+        ),
+        (401, "key_revoked", vec!["keys", "revoke", key_id("key-wo")], get("key-wo")),
+        (
+            401,
+            "key_expired",
+            vec!["keys", "rotate", key_id("key-read"), "--overlap", "0s"],
+            get("key-read"),
+        ),
+        (
+            403,
+            "ip_not_allowed",
+            vec!["keys", "edit", key_id("key-scope"), "--allow-ip", "192.0.2.1"],
+            get("key-scope"),
+        ),
+        (
+            403,
+            "vendor_not_approved",
+            vec!["vendors", "edit", "beta", "--status", "suspended"],
+            bound,
+        ),
+        (
+            403,
+            "api_access_disabled",
+            vec!["practices", "edit", "north", "--api-access", "off"],
+            get("key-none"),
+        ),
+    ]
+}
+
 #[test]
 fn every_code_comes_with_its_status() {
     let upstream = moody();
@@ -114,11 +154,19 @@ fn every_code_comes_with_its_status() {
     for (status, code, bytes) in &table {
         check(*status, code, bytes);
     }
+    let standing = standing();
+    for (status, code, args, bytes) in &standing {
+        gateway.postern(args);
+        check(*status, code, bytes);
+    }
     upstream.close();
+    gateway.postern(&["practices", "edit", "north", "--api-access", "on"]);
     check(502, "upstream_unreachable", &request("POST", "/v1/appointments", "key-all"));
     let mut tried: Vec<&str> = table.iter().map(|(_, code, _)| *code).collect();
-    // `overloaded` needs a full house: it is tried where connections are counted.
-    tried.extend(["upstream_unreachable", "overloaded"]);
+    tried.extend(standing.iter().map(|(_, code, ..)| *code));
+    // A full house is tried where connections are counted, a region where there are regions, and a stale registry where
+    // a shared store goes away.
+    tried.extend(["upstream_unreachable", "overloaded", "wrong_region", "registry_stale"]);
     tried.sort_unstable();
     let mut codes = Refusal::CODES.to_vec();
     codes.sort_unstable();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
+use super::support::fixture::key_id;
 use super::support::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
     RawHttp2, SETTINGS, WINDOW_UPDATE, block, block_on, exchange, frame, good, good_fields,
@@ -211,7 +212,7 @@ fn spoofed_identity_is_replaced() {
     raw.send(&headers_frame(1, WHOLE, &fields));
     assert_eq!(raw.outcome(1).unwrap().status(), 200);
     let seen = upstream.only();
-    assert_eq!(seen.head.one("x-postern-key-id"), Some("key-all"));
+    assert_eq!(seen.head.one("x-postern-key-id"), Some(key_id("key-all")));
     assert_eq!(seen.head.one("x-forwarded-for"), Some("127.0.0.1"));
     assert!(!seen.head.has("te"));
     let cookies = seen.head.all("cookie").join("; ");

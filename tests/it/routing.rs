@@ -1,6 +1,6 @@
 //! What each key may reach: the policy table, enumerated through the real gateway (ME-13).
 
-use super::support::fixture::{KEYS, ROUTES, request_with};
+use super::support::fixture::{KEYS, ROUTES, key_id, request_with};
 use super::support::{Gateway, Upstream, key, request, vendor_key};
 
 const UUID: &str = "/v1/files/0b8f3a9e-8c1d-4f60-9d1c-2b7c5a4e9f01";
@@ -151,7 +151,7 @@ fn every_method_on_every_route_for_every_kind_of_key_is_decided_as_the_table_say
                 let seen = upstream.only();
                 assert_eq!(seen.line(), format!("{method} {} HTTP/1.1", row.target));
                 assert_eq!(seen.head.one("x-postern-scopes"), Some(needs), "{what}");
-                assert_eq!(seen.head.one("x-postern-key-id"), Some(*id), "{what}");
+                assert_eq!(seen.head.one("x-postern-key-id"), Some(key_id(id)), "{what}");
             }
         }
     }
@@ -254,7 +254,7 @@ fn a_key_is_for_one_api_and_for_its_own_vendor() {
     let upstream = Upstream::ok();
     let gateway = Gateway::over(&upstream).start();
     assert_eq!(gateway.request("GET", "/other/x", "key-other").status, 200);
-    assert_eq!(upstream.only().head.one("x-postern-key-id"), Some("key-other"));
+    assert_eq!(upstream.only().head.one("x-postern-key-id"), Some(key_id("key-other")));
     gateway.refuses(&upstream, &request("GET", "/other/x", "key-all"), 403, "wrong_api");
     gateway.refuses(
         &upstream,

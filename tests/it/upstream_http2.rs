@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use tokio::sync::Notify;
 
-use super::support::fixture::request_with;
+use super::support::fixture::{key_id, request_with};
 use super::support::setup::Setup;
 use super::support::tls::{Authority, server_with};
 use super::support::{Gateway, Wire, request};
@@ -123,7 +123,7 @@ fn requests_and_bodies_pass_both_ways() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let target = format!("GET https://{}/v1/patients?a=%20b&c", practice.address);
     assert_eq!(answer.head.one("x-saw"), Some(target.as_str()));
-    assert_eq!(answer.head.one("x-saw-key"), Some("key-all"));
+    assert_eq!(answer.head.one("x-saw-key"), Some(key_id("key-all")));
     // Nothing of ours, a few bytes, more than a window, and more than all windows together.
     for size in [0, 5, 100_000, 8 << 20] {
         let body = "0123456789abcdef".repeat(size / 16 + 1)[..size].to_owned();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::fixture::request_with;
+use super::support::fixture::{key_id, request_with};
 use super::support::{Gateway, Then, Upstream, Wire, eventually};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -61,7 +61,7 @@ fn bytes_go_both_ways_after_both_sides_agreed() {
     }
     let seen = upstream.only();
     assert_eq!(seen.head.one("upgrade"), Some("websocket"));
-    assert_eq!(seen.head.one("x-postern-key-id"), Some("key-read"));
+    assert_eq!(seen.head.one("x-postern-key-id"), Some(key_id("key-read")));
     assert_eq!(seen.head.one("sec-websocket-protocol"), Some("chat"));
     assert_eq!(seen.head.all("sec-websocket-key").len(), 1);
     drop(wire);

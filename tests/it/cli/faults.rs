@@ -166,7 +166,7 @@ upstreams:
     let config = format!("{listen}apis:{rest}");
     for (config, found) in [
         (config.clone(), vec!["4:23", "5:52", "9:16", "9:62"]),
-        (config + "proxy: { workers: many }\n", vec!["4:23", "5:52", "9:16", "9:62", "15:19"]),
+        (config + "proxy: { workers: many }\n", vec!["4:23", "5:52", "9:16", "9:62", "11:19"]),
     ] {
         desk.write("postern.yaml", config.as_bytes());
         let said = desk.run(&["check", "--config", "postern.yaml"]);

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bodies::{self, Sent};
+use crate::support::fixture::key_name;
 use crate::support::message::Head;
 
 /// Pattern and needs, the more specific first: the first that matches decides. R: what GET and HEAD need, W: the rest.
@@ -167,6 +168,7 @@ fn identity(head: &Head, needs: &str, path: &str) -> Result<(), String> {
         return if forged { Err("a forged identity".into()) } else { Ok(()) };
     }
     let id = one("x-postern-key-id")?;
+    let id = key_name(&id).ok_or_else(|| format!("no key has the id {id}"))?;
     let scopes = one("x-postern-scopes")?;
     let sorted = |text: &str| {
         let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
@@ -176,7 +178,7 @@ fn identity(head: &Head, needs: &str, path: &str) -> Result<(), String> {
     if sorted(&scopes) != sorted(needs) {
         return Err(format!("scopes `{scopes}`, needed `{needs}`"));
     }
-    if let Some(need) = needs.split(' ').find(|need| !may(&id, need)) {
+    if let Some(need) = needs.split(' ').find(|need| !may(id, need)) {
         return Err(format!("{id} may not {need}"));
     }
     let other = path == "/other" || path.starts_with("/other/");
