@@ -25,9 +25,6 @@ listen: { gateway: "127.0.0.1:18080", admin: "127.0.0.1:18081" }
 upstreams: { practice: { url: "http://127.0.0.1:19000" } }
 apis: { standard: { mount: /v1, upstream: practice, routes: routes.yaml } }
 proxy: { workers: 1 }
-static_keys:
-  - { kind: vendor, vendor: acme, key: $vendor }
-  - { kind: subscriber, id: k1, practice: p1, owner: ana, api: standard, permissions: { appointment: write }, key: $subscriber }
 YAML
 # The rig's own 60 rules.
 PYTHONPATH=$rig python3 - >"$work/routes.yaml" <<'PYTHON'
@@ -43,6 +40,14 @@ for (template, category), methods in rules.items():
     path = re.sub(r"\*", lambda _: "{%s:int}" % next(names), template)
     print(f"  - {{ path: '{path}', category: {category}, methods: [{', '.join(methods)}] }}")
 PYTHON
+cat >"$work/import.jsonl" <<JSONL
+{"kind":"practice","id":"p1","name":"P1","api_access":true}
+{"kind":"user","practice":"p1","username":"ana","name":"Ana"}
+{"kind":"vendor","id":"acme","name":"Acme","status":"approved"}
+{"kind":"vendor_key","vendor":"acme","key":"$vendor","random":true}
+{"kind":"key","practice":"p1","name":"k1","owner":"ana","api":"standard","permissions":{"appointment":"write"},"key":"$subscriber","random":true}
+JSONL
+env -u POSTERN_ADMIN_URL target/release/postern import --config "$work/postern.yaml" --from "$work/import.jsonl"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -days 2 \
     -keyout "$work/key.pem" -out "$work/certificate.pem" 2>/dev/null
 

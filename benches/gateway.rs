@@ -93,15 +93,9 @@ impl Proxy {
 
 /// A configuration with as many routes as asked, in front of one upstream.
 fn configure(directory: &Path, upstream: SocketAddr, routes: usize) {
-    let keys = format!(
-        "static_keys:\n  - {{ kind: vendor, vendor: acme, key: {} }}\n  - {{ kind: subscriber, id: bench, practice: north, \
-         owner: dr-lee, api: standard, permissions: {{ appointment: write, files: read }}, key: {} }}\n",
-        load::VENDOR_KEY,
-        load::SUBSCRIBER_KEY
-    );
     let text = format!(
         "listen: {{ gateway: \"127.0.0.1:0\", admin: \"127.0.0.1:0\" }}\nupstreams: {{ practice: {{ url: \"http://{upstream}\" }} }}\n\
-         apis: {{ standard: {{ mount: /v1, upstream: practice, routes: routes.yaml }} }}\nproxy: {{ workers: 1 }}\n{keys}"
+         apis: {{ standard: {{ mount: /v1, upstream: practice, routes: routes.yaml }} }}\nproxy: {{ workers: 1 }}\n"
     );
     let mut map = "version: 1\nroutes:\n  - path: /v1/files/**\n    category: files\n".to_owned();
     for n in 1..routes {
@@ -109,6 +103,26 @@ fn configure(directory: &Path, upstream: SocketAddr, routes: usize) {
     }
     fs::write(directory.join("postern.yaml"), text).unwrap();
     fs::write(directory.join("routes.yaml"), map).unwrap();
+    import_keys(directory);
+}
+
+/// The two keys of the load, in the store of the configuration.
+fn import_keys(directory: &Path) {
+    let (vendor, subscriber) = (load::VENDOR_KEY, load::SUBSCRIBER_KEY);
+    let lines = format!(
+        r#"{{"kind":"practice","id":"north","name":"North","api_access":true}}
+{{"kind":"user","practice":"north","username":"dr-lee","name":"Dr Lee"}}
+{{"kind":"vendor","id":"acme","name":"Acme","status":"approved"}}
+{{"kind":"vendor_key","vendor":"acme","key":"{vendor}","random":true}}
+{{"kind":"key","practice":"north","name":"bench","owner":"dr-lee","api":"standard","permissions":{{"appointment":"write","files":"read"}},"key":"{subscriber}","random":true}}
+"#
+    );
+    let from = directory.join("import.jsonl");
+    fs::write(&from, lines).unwrap();
+    let mut import = Command::new(BINARY);
+    import.env_remove("POSTERN_ADMIN_URL").arg("import").stdout(Stdio::null());
+    import.arg("--config").arg(directory.join("postern.yaml")).arg("--from").arg(from);
+    assert!(import.status().unwrap().success());
 }
 
 fn postern(directory: &Path) -> Proxy {

@@ -124,11 +124,11 @@ fn headers() -> HeaderMap {
 fn caller(policy: &Policy) -> Caller {
     let permissions = [("patient", Access::READ_WRITE), ("clinical", Access::READ)];
     let subscriber = Arc::new(Subscriber {
-        practice: "harbour".to_owned(),
-        key_id: "k1".to_owned(),
-        owner: "amy".to_owned(),
+        practice: "harbour".into(),
+        key_id: "k1".into(),
+        owner: "amy".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants(permissions).unwrap(),
     });
-    Caller { subscriber, vendor: "acme".into() }
+    Caller::new(subscriber, Some("acme".into()))
 }
