@@ -17,9 +17,11 @@ FROM debian:bookworm-slim
 # Upstreams with a public certificate are checked against the system's roots.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-create-home --shell /usr/sbin/nologin postern
+    && useradd --system --no-create-home --shell /usr/sbin/nologin postern \
+    && install -d -m 0700 -o postern -g postern /var/lib/postern /var/lib/postern/data /var/lib/postern/secrets
 COPY --from=build /src/target/release/postern /usr/local/bin/postern
 USER postern
+VOLUME ["/var/lib/postern/data", "/var/lib/postern/secrets"]
 EXPOSE 8080 8081
 ENTRYPOINT ["postern"]
 CMD ["serve", "--config", "/etc/postern/postern.yaml"]
