@@ -15,7 +15,7 @@
 //! | `{postern}:audit:PRACTICE` | stream | `SEQ-0` of the entries of one practice, with nothing in them: an index |
 //! | `{postern}:used` | hash | key id → microseconds since 1970 of its last use |
 //! | `{postern}:nodes` | hash | node name → `MICROSECONDS JSON` of its last heartbeat |
-//! | `{postern}:receipt:KEY` | hash | node name → when it took the revocation into effect, in microseconds; empty until then |
+//! | `{postern}:receipt:KEY` | hash | node name → when it took the revocation into effect, in microseconds; empty until then. The field without a name says that it was opened |
 //!
 //! # What holds
 //!
