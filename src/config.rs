@@ -25,6 +25,7 @@ mod format;
 mod keys;
 mod later;
 mod listen;
+pub mod listing;
 pub mod openapi;
 mod proxy;
 mod read;

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::cli::callers::Callers;
 use crate::cli::output::{Answer, table};
-use crate::cli::words::{api_names, count, decision_json, method_names, methods, shown};
+use crate::cli::words::{count, methods, shown};
 use crate::cli::{ConfigArg, Format, load};
 use crate::config::Config;
+use crate::config::listing::{api_names, decision_json, method_names};
 use crate::policy::diff::{
     Decision, Difference, Direction, HolderChange, OperationChange, Reach, Side, Verdict, compare,
 };

@@ -1,6 +1,6 @@
 //! The live route map, and what it says of one request.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::admin::access::Right;
 use crate::admin::api::routes::explanation::Explanation;
@@ -9,10 +9,8 @@ use crate::admin::field::kind::{KEY, VERBATIM};
 use crate::admin::field::{Field, Record};
 use crate::admin::problem::Problem;
 use crate::admin::shape::{Out, Shape};
-use crate::config::Config;
-use crate::model::{KeyId, Method};
-use crate::policy::Rule;
-use crate::policy::diff::{Decision, NamedNeed, Verdict, decision};
+use crate::config::listing::{Row, needs_json, rows};
+use crate::model::KeyId;
 
 mod explanation;
 
@@ -86,60 +84,11 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
 ];
 
 async fn list(call: Call) -> Result<Reply, Problem> {
-    let mut routes = Vec::new();
-    (call.desk.state.running)(&mut |config, _| routes = rows(config));
+    let mut routes = Value::Null;
+    (call.desk.state.running)(&mut |config, _| {
+        routes = rows(config).iter().map(Row::json).collect()
+    });
     Ok(Reply::ok(json!({ "routes": routes })))
-}
-
-/// A row for the methods of a rule that need the same.
-fn rows(config: &Config) -> Vec<Value> {
-    let names: Vec<String> = config.apis.iter().map(|api| api.name.clone()).collect();
-    let mut rules: Vec<&Rule> = config.policy.table.rules().iter().collect();
-    rules.sort_by(|one, other| one.place.cmp(&other.place));
-    let mut rows = Vec::new();
-    for rule in rules {
-        let mut of_rule: Vec<(Decision, Vec<Method>)> = Vec::new();
-        for method in rule.methods.iter() {
-            let decision = decision(rule, method, &config.policy.catalogue, &names);
-            match of_rule.iter_mut().find(|(known, _)| *known == decision) {
-                Some((_, methods)) => methods.push(method),
-                None => of_rule.push((decision, vec![method])),
-            }
-        }
-        rows.extend(of_rule.iter().map(|(decision, methods)| row(config, rule, decision, methods)));
-    }
-    rows
-}
-
-fn row(config: &Config, rule: &Rule, decision: &Decision, methods: &[Method]) -> Value {
-    let (effect, needs, when) = match &decision.verdict {
-        Verdict::Unmapped => ("unmapped", &[][..], &[][..]),
-        Verdict::Denied => ("deny", &[][..], &[][..]),
-        Verdict::Public => ("public", &[][..], &[][..]),
-        Verdict::Guarded { needs, when, .. } => ("guarded", &needs[..], &when[..]),
-    };
-    let condition = |(label, needs): &(String, Vec<NamedNeed>)| json!({ "if": label.trim(), "needs": needs_object(needs) });
-    let api = config.apis.get(rule.api.0);
-    let upstream = api.and_then(|api| config.upstreams.get(api.upstream.0));
-    json!({
-        "methods": methods.iter().map(|method| method.name()).collect::<Vec<_>>(),
-        "pattern": &*rule.pattern.text,
-        "effect": effect,
-        "api": api.map_or("", |api| &api.name),
-        "needs": needs_object(needs),
-        "when": when.iter().map(condition).collect::<Vec<_>>(),
-        "websocket": decision.websocket,
-        "max_body": decision.max_body,
-        "upstream": upstream.map_or("", |upstream| &upstream.name),
-        "file": &*rule.place.file,
-        "line": rule.place.line,
-    })
-}
-
-/// `{"patient": "read"}`
-fn needs_object(needs: &[NamedNeed]) -> Value {
-    let entry = |(name, access): &NamedNeed| (name.clone(), Value::from(access.need()));
-    Value::Object(needs.iter().map(entry).collect::<Map<_, _>>())
 }
 
 async fn explain(call: Call) -> Result<Reply, Problem> {
@@ -167,7 +116,7 @@ async fn explain(call: Call) -> Result<Reply, Problem> {
         "decision": if explained.code.is_some() { "deny" } else { "allow" },
         "code": explained.code.unwrap_or_default(),
         "rule": rule,
-        "needs": needs_object(&explained.needs),
+        "needs": needs_json(&explained.needs),
         "upstream": explained.upstream,
         "key": key,
     })))
