@@ -138,10 +138,18 @@ fn did_you_mean(word: &str) -> String {
 
 fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     const NEAR: f64 = 0.6;
+    // The work grows with the product of both lengths, and nobody mistypes a word as long as that.
+    const LONGEST: usize = 128;
+    if word.len() > LONGEST {
+        return None;
+    }
     let lower = word.to_lowercase();
     let score = |name: &str| strsim::normalized_damerau_levenshtein(&lower, &name.to_lowercase());
-    let best =
-        known.into_iter().map(|name| (score(name), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let best = known
+        .into_iter()
+        .filter(|name| name.len() <= LONGEST)
+        .map(|name| (score(name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= NEAR).then_some(best.1)
 }
 
@@ -458,5 +466,18 @@ fn meant_truth(text: &str) -> Wrong {
         "yes" | "on" | "y" | "1" | "true" => Wrong::default().hint("write true"),
         "no" | "off" | "n" | "0" | "false" => Wrong::default().hint("write false"),
         _ => Wrong::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_looked_for_of_words_alone() {
+        let word = "a".repeat(127);
+        assert!(nearest(&word, [&*format!("{word}b")]).is_some());
+        assert_eq!(nearest(&format!("{word}aa"), [&*word]), None, "whatever was pasted there");
+        assert_eq!(nearest(&word, [&*format!("{word}aa")]), None);
     }
 }

@@ -15,20 +15,53 @@ pub(super) const TEXT_CHARS_MAX: usize = 2_000;
 pub(super) const PLAN_CHARS_MAX: usize = 100;
 const BURST_MAX: u32 = 1_000_000_000;
 const ADDRESSES_MAX: usize = 1_000;
-/// Among how many names the nearest is looked for: enough to help, and no work to speak of.
-const NEAR_NAMES_MAX: usize = 2_000;
+/// Faults are found while no other decision can be made: so they are no work to speak of, however many there are. Among
+/// how many names the nearest is looked for, and for how many faults.
+const NEAR_NAMES_MAX: usize = 200;
+const HINTS_MAX: usize = 20;
+const FAULTS_MAX: usize = 1_000;
 
-/// The faults of one request, gathered.
+/// The faults of one request, or of one line, gathered.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<FieldFault>);
+pub(super) struct Faults {
+    list: Vec<FieldFault>,
+    hints: Hints,
+}
+
+/// How many more names are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hints(usize);
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self(HINTS_MAX)
+    }
+}
 
 impl Faults {
+    /// Goes on where other lines left off.
+    pub(super) fn with(hints: Hints) -> Self {
+        Self { hints, ..Self::default() }
+    }
+
+    pub(super) fn hints(&self) -> Hints {
+        self.hints
+    }
+
+    /// Nobody reads more of them.
+    fn is_full(&self) -> bool {
+        self.list.len() >= FAULTS_MAX
+    }
+
     /// What somebody pasted in the wrong place is not repeated, neither as a name nor in what is said of it.
     pub(super) fn add(&mut self, field: &str, message: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
         let field = if key::is_in(field) { "pst_…" } else { field };
         let message = message.into();
         let message = if key::is_in(&message) { HOLDS_KEY.to_owned() } else { message };
-        self.0.push(FieldFault { field: field.to_owned(), message });
+        self.list.push(FieldFault { field: field.to_owned(), message });
     }
 
     /// For names that are no lines of text but may have the form of a key.
@@ -39,12 +72,12 @@ impl Faults {
     }
 
     pub(super) fn into_list(self) -> Vec<FieldFault> {
-        self.0
+        self.list
     }
 
     /// No faults, or all of them.
     pub(super) fn judge(self) -> Result<(), Rejection> {
-        if self.0.is_empty() { Ok(()) } else { Err(Rejection::Invalid(self.0)) }
+        if self.list.is_empty() { Ok(()) } else { Err(Rejection::Invalid(self.list)) }
     }
 
     /// What people call something: on one line, without spaces around it.
@@ -108,7 +141,13 @@ impl Faults {
         word: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) {
-        let hint = nearest(word, known.into_iter().take(NEAR_NAMES_MAX));
+        let hint = match self.hints.0.checked_sub(1) {
+            None => None,
+            Some(left) => {
+                self.hints = Hints(left);
+                nearest(word, known.into_iter().take(NEAR_NAMES_MAX))
+            }
+        };
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         self.add(field, format!("there is no {what} `{}`{hint}", word.escape_debug()));
     }
@@ -147,6 +186,9 @@ impl Faults {
         terms: &Terms,
     ) -> Permissions {
         for (index, (name, _)) in written.iter().enumerate() {
+            if self.is_full() {
+                break;
+            }
             let field = format!("permissions.{name}");
             if terms.catalogue.id(name).is_none() {
                 self.unknown(&field, "category or scope", name, terms.catalogue.names());
@@ -160,6 +202,7 @@ impl Faults {
     pub(super) fn addresses(&mut self, addresses: &[IpNet]) {
         if addresses.len() > ADDRESSES_MAX {
             self.add("allowed_ips", format!("must have at most {ADDRESSES_MAX} entries"));
+            return;
         }
         for (index, address) in addresses.iter().enumerate() {
             let IpNet::V6(net) = address else { continue };

@@ -20,20 +20,19 @@ mod line;
 mod object;
 mod resolve;
 mod secret;
+mod told;
 mod unique;
 
 use hashing::Hashed;
 use line::Line;
-
-/// As many faults are told one by one; beyond them, how many there are.
-const FAULTS_MAX: usize = 1_000;
+use told::Gathered;
 
 /// Lines that were read and whose keys are hashed, ready to be planned.
 #[derive(Debug)]
 pub struct Import {
     lines: Vec<Numbered>,
     /// With any of these there are no lines: nothing was hashed, and nothing will be written.
-    faults: Vec<LineFault>,
+    faults: Gathered,
 }
 
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl Import {
         vault: &Vault,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Vec<LineFault>> {
-        let mut faults = Vec::new();
+        let mut faults = Gathered::default();
         let mut lines = Vec::new();
         for (index, text) in text.split(|byte| *byte == b'\n').enumerate() {
             if text.iter().all(u8::is_ascii_whitespace) {
@@ -85,13 +84,10 @@ impl Import {
                     let digest = line.digest(vault);
                     lines.push(Numbered { number, line, digest, key: None });
                 }
-                Err(messages) => {
-                    let told = messages.into_iter();
-                    faults.extend(told.map(|message| LineFault { line: number, message }));
-                }
+                Err(messages) => messages.iter().for_each(|message| faults.add(number, message)),
             }
         }
-        faults.extend(unique::repeated(&lines));
+        unique::repeated(&lines, &mut faults);
         // The lines of a faulty file are held against the records all the same, without the work of hashing.
         if faults.is_empty() {
             hashing::hash(&mut lines, terms, vault, progress)?;
@@ -104,11 +100,9 @@ impl Operation for Import {
     type Output = Result<Vec<Imported>, Vec<LineFault>>;
 
     fn plan(&self, ground: &Ground<'_>) -> Result<Plan<Self::Output>, Rejection> {
-        let resolved = resolve::resolve(&self.lines, ground);
-        let mut faults = self.faults.clone();
-        faults.extend(resolved.faults);
-        if !faults.is_empty() {
-            return Ok(Plan::nothing(Err(told(faults))));
+        let resolved = resolve::resolve(&self.lines, ground, self.faults.clone());
+        if !resolved.faults.is_empty() {
+            return Ok(Plan::nothing(Err(resolved.faults.told())));
         }
         if resolved.documents.is_empty() {
             return Ok(Plan::nothing(Ok(Vec::new())));
@@ -134,17 +128,4 @@ impl Operation for Import {
             output: Ok(resolved.made),
         })
     }
-}
-
-/// In the order of the lines, and not endlessly many.
-fn told(mut faults: Vec<LineFault>) -> Vec<LineFault> {
-    faults.sort_by_key(|fault| fault.line);
-    if faults.len() > FAULTS_MAX {
-        let more = faults.len() - FAULTS_MAX;
-        faults.truncate(FAULTS_MAX + 1);
-        if let Some(last) = faults.last_mut() {
-            last.message = format!("and {more} more faults from this line on");
-        }
-    }
-    faults
 }

@@ -12,6 +12,8 @@ use crate::model::{Misnamed, Timestamp};
 
 /// The longest part of a line that a fault repeats.
 const SHOWN_CHARS_MAX: usize = 60;
+/// As many faults are told of one line by itself, and of its unknown fields.
+const FAULTS_MAX: usize = 100;
 
 /// Fields that are taken one after the other, and the faults that were found on the way.
 pub(super) struct Object {
@@ -45,7 +47,8 @@ impl Object {
         read: Option<T>,
     ) -> Result<T, Vec<String>> {
         let mut faults = self.faults;
-        for name in self.fields.keys().filter(|name| !known.contains(&name.as_str())) {
+        let unknown = self.fields.keys().filter(|name| !known.contains(&name.as_str()));
+        for name in unknown.take(FAULTS_MAX) {
             let hint = nearest(name, known.iter().copied())
                 .unwrap_or_else(|| format!("known are {}", known.join(", ")));
             faults.push(format!("unknown field `{}` in a {kind}; {hint}", shown(name)));
@@ -57,7 +60,9 @@ impl Object {
     }
 
     pub(super) fn fault(&mut self, message: impl Into<String>) {
-        self.faults.push(message.into());
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(message.into());
+        }
     }
 
     /// `null` is as good as nothing.

@@ -1,31 +1,38 @@
 //! Lines against the records: what they refer to must be there or be made by a line, and what they make must be new.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{Practice, PracticeId, StaffUser, Username, Vendor, VendorId, VendorKey};
-use crate::registry::operation::Ground;
-use crate::registry::operation::field::{Faults, PLAN_CHARS_MAX};
+use crate::registry::operation::field::{Faults, Hints, PLAN_CHARS_MAX};
 use crate::registry::operation::import::line::{
     self, KeyLine, Line, PracticeLine, UserLine, VendorKeyLine, VendorLine,
 };
-use crate::registry::operation::import::{Imported, LineFault, Numbered};
+use crate::registry::operation::import::told::Gathered;
+use crate::registry::operation::import::{Imported, Numbered};
 use crate::registry::operation::keys::Chosen;
+use crate::registry::operation::{FieldFault, Ground};
 use crate::store::Document;
 use crate::vault::Fresh;
 
 /// What lines come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Resolved {
     pub documents: Vec<Document>,
     pub made: Vec<Imported>,
-    pub faults: Vec<LineFault>,
+    pub faults: Gathered,
 }
 
-pub(super) fn resolve(lines: &[Numbered], ground: &Ground<'_>) -> Resolved {
+/// No decision is made while this looks, so it looks no further once there are as many faults as are told.
+pub(super) fn resolve(lines: &[Numbered], ground: &Ground<'_>, faults: Gathered) -> Resolved {
     let within = Within::of(lines);
-    let mut resolved = Resolved::default();
+    let mut resolved = Resolved { documents: Vec::new(), made: Vec::new(), faults };
+    let mut hints = Hints::default();
     for Numbered { number, line, digest, key: hashed } in lines {
-        let mut faults = Faults::default();
+        if resolved.faults.is_full() {
+            resolved.faults.cut_off(*number);
+            break;
+        }
+        let mut faults = Faults::with(hints);
         let fresh = hashed.as_ref().map(|hashed| &hashed.fresh);
         let new = hashed.as_ref().filter(|hashed| hashed.is_new);
         let mut made = Imported {
@@ -48,15 +55,11 @@ pub(super) fn resolve(lines: &[Numbered], ground: &Ground<'_>) -> Resolved {
         if digest.is_some_and(|digest| ground.records.has_digest(&digest)) {
             faults.add("key", "is there already");
         }
-        let told = faults.into_list().into_iter();
-        let message = |field: &str, message: &str| match field {
-            "" => message.to_owned(),
-            field => format!("`{field}` {message}"),
-        };
-        resolved.faults.extend(told.map(|fault| LineFault {
-            line: *number,
-            message: message(&fault.field, &fault.message),
-        }));
+        hints = faults.hints();
+        for FieldFault { field, message } in faults.into_list() {
+            let message = if field.is_empty() { message } else { format!("`{field}` {message}") };
+            resolved.faults.add(*number, &message);
+        }
         resolved.documents.extend(document);
         resolved.made.push(made);
     }
@@ -66,18 +69,20 @@ pub(super) fn resolve(lines: &[Numbered], ground: &Ground<'_>) -> Resolved {
 /// What the lines themselves make, for others to refer to.
 struct Within<'l> {
     practices: HashSet<&'l PracticeId>,
-    users: HashSet<(&'l PracticeId, &'l Username)>,
+    users: HashMap<&'l PracticeId, HashSet<&'l Username>>,
     vendors: HashSet<&'l VendorId>,
 }
 
 impl<'l> Within<'l> {
     fn of(lines: &'l [Numbered]) -> Self {
         let mut within =
-            Self { practices: HashSet::new(), users: HashSet::new(), vendors: HashSet::new() };
+            Self { practices: HashSet::new(), users: HashMap::new(), vendors: HashSet::new() };
         for Numbered { line, .. } in lines {
             match line {
                 Line::Practice(line) => drop(within.practices.insert(&line.id)),
-                Line::User(line) => drop(within.users.insert((&line.practice, &line.username))),
+                Line::User(line) => {
+                    within.users.entry(&line.practice).or_default().insert(&line.username);
+                }
                 Line::Vendor(line) => drop(within.vendors.insert(&line.id)),
                 Line::VendorKey(_) | Line::Key(_) => {}
             }
@@ -104,12 +109,14 @@ impl<'l> Within<'l> {
         faults: &mut Faults,
     ) {
         let records = ground.records;
-        if self.users.contains(&(practice, owner)) || records.user(practice, owner).is_some() {
+        let here = self.users.get(practice);
+        let is_here = here.is_some_and(|users| users.contains(owner));
+        if is_here || records.user(practice, owner).is_some() {
             return;
         }
-        let here = self.users.iter().filter(|(of, _)| *of == practice);
         let there = records.users(practice, None).map(|kept| kept.value.username.as_str());
-        let known = here.map(|(_, username)| username.as_str()).chain(there);
+        let here = here.into_iter().flatten().map(|username| username.as_str());
+        let known = here.chain(there);
         faults.unknown("owner", "user", owner.as_str(), known);
     }
 
@@ -156,6 +163,7 @@ fn user(
     faults: &mut Faults,
 ) -> Option<Document> {
     within.check_practice(&line.practice, ground, faults);
+    faults.unless_key("username", line.username.as_str());
     if ground.records.user(&line.practice, &line.username).is_some() {
         let (user, practice) = (&line.username, &line.practice);
         faults.add("", format!("the user `{user}` of practice `{practice}` is there already"));

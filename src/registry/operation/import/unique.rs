@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use crate::registry::operation::import::Numbered;
 use crate::registry::operation::import::line::Line;
-use crate::registry::operation::import::{LineFault, Numbered};
+use crate::registry::operation::import::told::Gathered;
 
 /// A fault for every line that makes again what an earlier one makes.
-pub(super) fn repeated(lines: &[Numbered]) -> Vec<LineFault> {
+pub(super) fn repeated(lines: &[Numbered], faults: &mut Gathered) {
     let mut first = HashMap::new();
     let mut keys = HashMap::new();
-    let mut faults = Vec::new();
     for Numbered { number, line, digest, .. } in lines {
         let name = match line {
             Line::Practice(line) => Some(format!("practice `{}`", line.id)),
@@ -22,17 +22,14 @@ pub(super) fn repeated(lines: &[Numbered]) -> Vec<LineFault> {
         if let Some(name) = name {
             let before = *first.entry(name.clone()).or_insert(*number);
             if before != *number {
-                let message = format!("the {name} stands in line {before} already");
-                faults.push(LineFault { line: *number, message });
+                faults.add(*number, &format!("the {name} stands in line {before} already"));
             }
         }
         if let Some(digest) = digest {
             let before = *keys.entry(digest).or_insert(*number);
             if before != *number {
-                let message = format!("this key is line {before}'s");
-                faults.push(LineFault { line: *number, message });
+                faults.add(*number, &format!("this key is line {before}'s"));
             }
         }
     }
-    faults
 }

@@ -173,6 +173,66 @@ fn endlessly_many_faults_are_counted() {
 }
 
 #[test]
+fn lines_are_held_against_the_records_no_longer_than_faults_are_told() {
+    let mut world = World::furnished();
+    let line = r#"{"kind":"key","practice":"north","name":"K","owner":"dr-le","vendor":"acmee"}"#;
+    let told = faults(&mut world, &[line; 4_000].join("\n"));
+    assert_eq!(told.len(), 1_001);
+    assert_eq!(told[1_000], "501: and maybe more faults from this line on");
+    assert!(told[0].ends_with("did you mean `dr-lee`?"), "{}", told[0]);
+    let hints = told.iter().filter(|fault| fault.contains("did you mean")).count();
+    assert_eq!(hints, 20, "as many as anybody reads");
+    let unread = faults(&mut world, &format!("{}{line}", "x\n".repeat(1_000)));
+    assert_eq!(unread[1_000], "1001: and maybe more faults from this line on");
+}
+
+#[test]
+fn of_one_line_no_more_is_told_than_anybody_reads() {
+    let mut world = World::furnished();
+    let fields: Vec<String> = (0..5_000).map(|number| format!(r#""f{number}":1"#)).collect();
+    let told = faults(&mut world, &format!(r#"{{"kind":"practice",{}}}"#, fields.join(",")));
+    assert_eq!(told.len(), 102, "two fields are missing");
+    let addresses = vec!["7"; 5_000].join(",");
+    let told = faults(
+        &mut world,
+        &format!(
+            r#"{{"kind":"key","practice":"north","name":"K","owner":"dr-lee","allowed_ips":[{addresses}]}}"#
+        ),
+    );
+    assert_eq!(told.len(), 100);
+    let region = "long".repeat(1_000);
+    let told = faults(
+        &mut world,
+        &format!(r#"{{"kind":"practice","id":"south","name":"S","region":"{region}"}}"#),
+    );
+    assert_eq!((told.len(), told[0].chars().count()), (1, "1: ".len() + 500 + "…".len() - 2));
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_told_and_not_repeated() {
+    let mut world = World::furnished();
+    let text = r#"{"kind":"pst_ven_5ecret"}
+{"kind":"practice","id":"pst_sub_5ecret","name":"X"}
+{"kind":"practice","id":"south","name":"X","pst_adm_5ecret":1}
+{"kind":"practice","id":"south","pst_ses_5ecret":1,"pst_ses_5ecret":2}
+{"kind":"user","practice":"north","username":"pst_tok_5ecret","name":"X"}
+{"kind":"user","practice":"north","username":"pst_tok_5ecret","name":"X"}
+{"kind":"key","practice":"north","name":"K","owner":"pst_sub_5ecret"}
+{"kind":"key","practice":"north","name":"K","owner":"dr-lee","permissions":{"pst_sub_5ecret":"all"}}
+{"kind":"vendor","id":"v","name":"V","status":"pst_ven_5ecret"}"#;
+    let told = faults(&mut world, text);
+    let lines: std::collections::BTreeSet<_> =
+        told.iter().filter_map(|fault| fault.split(':').next()).collect();
+    assert_eq!(lines.len(), 9, "{told:?}");
+    assert!(told.iter().all(|fault| !fault.contains("5ecret")), "{told:?}");
+    let named =
+        r#"{"kind":"key","practice":"north","name":"K","owner":"dr-lee","key":"pst_ven_5"}"#;
+    assert!(faults(&mut world, named)[0].contains("begins with pst_ven_"), "which is no key");
+    let user = create_user("north", "pst_sub_5ecret");
+    assert_eq!(world.faults(user), ["username: holds a key; keys do not belong in text"]);
+}
+
+#[test]
 fn an_empty_file_changes_nothing() {
     let mut world = World::new();
     assert!(import(&mut world, "\n \r\n").unwrap().is_empty());
@@ -183,7 +243,7 @@ fn an_empty_file_changes_nothing() {
 fn what_is_over_is_not_exported_and_an_overlap_is_an_end() {
     let mut world = World::furnished();
     let (revoked, rotated) = (world.issued().id, world.issued().id);
-    world.must(RevokeKey { id: revoked });
+    world.must(RevokeKey { id: revoked, if_match: None });
     let fresh = world.fresh(Purpose::SubscriberKey);
     world.must(RotateKey { id: rotated, if_match: None, overlap: HOUR, fresh });
     let of_keys = |world: &World| -> Vec<String> {
