@@ -11,6 +11,7 @@ use crate::model::{
     StaffUser, SubscriberKey, Timestamp, Username, Vendor, VendorId, VendorKey,
 };
 use crate::registry::index::Index;
+use crate::registry::records::dead_tokens::DeadTokens;
 use crate::registry::records::held::{Held, after};
 use crate::registry::records::keys::Keys;
 use crate::registry::records::names::Names;
@@ -20,6 +21,7 @@ use crate::store::{DeadToken, Document, Position};
 
 mod apply;
 pub(in crate::registry) mod compact;
+mod dead_tokens;
 mod held;
 pub(in crate::registry) mod keys;
 pub(in crate::registry) mod names;
@@ -44,7 +46,7 @@ pub struct Records {
     admins: BTreeMap<Username, Kept<Administrator>>,
     tokens: Held<AdminToken>,
     sessions: Held<Session>,
-    dead_tokens: BTreeMap<KeyId, Kept<DeadToken>>,
+    dead_tokens: DeadTokens,
     pub(in crate::registry) names: Names,
     /// The slots and digests of keys; shared with the workers.
     index: Arc<Index>,
@@ -58,7 +60,7 @@ pub(in crate::registry) struct Touched {
     /// By number.
     pub(in crate::registry) practices: BTreeSet<u32>,
     pub(in crate::registry) vendors: BTreeSet<u32>,
-    pub(in crate::registry) dead_tokens: bool,
+    pub(in crate::registry) dead_tokens: BTreeSet<KeyId>,
     /// Keys that were not revoked before.
     pub(in crate::registry) revoked: Vec<KeyId>,
 }
@@ -206,14 +208,23 @@ impl Records {
 
     /// Access tokens that were given back, by id.
     pub fn dead_tokens(&self) -> impl Iterator<Item = &Kept<DeadToken>> {
-        self.dead_tokens.values()
+        self.dead_tokens.all()
     }
 
-    /// Whether a token, a session or a dead access token is kept whose time is over.
-    pub fn has_expired(&self, now: Timestamp) -> bool {
+    pub fn dead_token(&self, id: KeyId) -> Option<&Kept<DeadToken>> {
+        self.dead_tokens.get(id)
+    }
+
+    /// How many access tokens of a key are kept as dead.
+    pub fn dead_tokens_of(&self, key: KeyId) -> usize {
+        self.dead_tokens.count_of(key)
+    }
+
+    /// Whether a token, a session or a dead access token is kept that ended at that moment or before.
+    pub fn has_expired(&self, at: Timestamp) -> bool {
         let ends = self.tokens().filter_map(|kept| kept.value.expires_at);
         let ends = ends.chain(self.sessions().map(|kept| kept.value.expires_at));
-        ends.chain(self.dead_tokens().map(|kept| kept.value.expires_at)).any(|end| end <= now)
+        ends.chain(self.dead_tokens().map(|kept| kept.value.expires_at)).any(|end| end <= at)
     }
 
     /// Whether a digest belongs to a key already (subscriber or vendor).
@@ -238,7 +249,7 @@ impl Records {
             .chain(each(self.admins.values(), Document::Admin))
             .chain(each(self.tokens.all(), Document::AdminToken))
             .chain(each(self.sessions.all(), Document::Session))
-            .chain(each(self.dead_tokens.values(), Document::DeadToken))
+            .chain(each(self.dead_tokens.all(), Document::DeadToken))
     }
 
     pub(in crate::registry) fn index(&self) -> &Arc<Index> {

@@ -50,6 +50,9 @@ pub enum Document {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadToken {
     pub id: KeyId,
+    /// That it was issued to. None in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     pub expires_at: Timestamp,
 }
 

@@ -77,8 +77,8 @@ impl Records {
             Document::AdminToken(token) => self.tokens.put(kept(revision, token)),
             Document::Session(session) => self.sessions.put(kept(revision, session)),
             Document::DeadToken(token) => {
-                touched.dead_tokens = true;
-                self.dead_tokens.insert(token.id, kept(revision, token));
+                touched.dead_tokens.insert(token.id);
+                self.dead_tokens.put(kept(revision, token));
             }
         }
     }
@@ -130,8 +130,8 @@ impl Records {
             "admin_token" => self.tokens.remove(id),
             "session" => self.sessions.remove(id),
             "dead_token" => {
-                touched.dead_tokens = true;
-                self.dead_tokens.remove(&id);
+                touched.dead_tokens.insert(id);
+                self.dead_tokens.remove(id);
             }
             // Of a later version: nothing that this one knows goes by it.
             _ => {}

@@ -86,7 +86,7 @@ fn any_change_is_taken_even_of_what_nobody_knows() {
     let mut records = Records::default();
     let mut lost = vendor_key(2, "nobody");
     lost.vendor = VendorId::parse("nowhere").unwrap();
-    let token = DeadToken { id: id(5), expires_at: at(9) };
+    let token = DeadToken { id: id(5), key: None, expires_at: at(9) };
     let puts = vec![Document::Key(key(1)), Document::VendorKey(lost), Document::DeadToken(token)];
     let removes = ["user/north/x", "key/000000000009", "potion/7", "", "key", "admin/É", "vendor/"];
     records.apply(Position(1), &change(puts, &removes));

@@ -63,7 +63,7 @@ impl Compiler {
                 .vendors(None)
                 .filter_map(|kept| numbers.vendors.find(&kept.value.id))
                 .collect(),
-            dead_tokens: true,
+            dead_tokens: records.dead_tokens().map(|kept| kept.value.id).collect(),
             revoked: Vec::new(),
         };
         self.change(&mut view, records, &touched, uses);
@@ -96,9 +96,15 @@ impl Compiler {
             let kept = id.and_then(|id| records.vendor(id));
             view.vendors.set(*number, kept.map(|kept| Arc::clone(&kept.value)));
         }
-        if touched.dead_tokens {
-            let ids = records.dead_tokens().map(|kept| kept.value.id);
-            view.dead_tokens = Arc::new(ids.collect());
+        if !touched.dead_tokens.is_empty() {
+            let dead = Arc::make_mut(&mut view.dead_tokens);
+            for id in &touched.dead_tokens {
+                if records.dead_token(*id).is_some() {
+                    dead.insert(*id);
+                } else {
+                    dead.remove(id);
+                }
+            }
         }
     }
 

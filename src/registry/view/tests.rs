@@ -114,7 +114,10 @@ fn what_was_admitted_ends_with_its_key_its_practice_or_its_token() {
     let over = state.view().caller(&token, HOME, at(5)).unwrap_err();
     assert_eq!(over, Refusal::InvalidCredentials);
     assert!(state.view().may_go_on(&token, at(6)), "what it began in time");
-    change(&mut state, Document::DeadToken(DeadToken { id: id(77), expires_at: at(5) }));
+    change(
+        &mut state,
+        Document::DeadToken(DeadToken { id: id(77), key: Some(id(1)), expires_at: at(5) }),
+    );
     assert!(!state.view().may_go_on(&token, at(4)));
     assert_eq!(state.view().caller(&token, HOME, at(4)).unwrap_err(), Refusal::InvalidCredentials);
     let admitted = identity(state.view(), 2, None);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use redis::{Cmd, Pipeline};
 
+use crate::config::RedisLayout;
 use crate::model::AuditHead;
 use crate::store::redis::fault::{Kind, Trouble};
-use crate::store::redis::line::{COMMAND, Told};
+use crate::store::redis::line::{COMMAND, Same, Told};
 use crate::store::redis::{RedisStore, names, script};
 use crate::store::{Change, Committed, Position, Replicas, Safety, StoreError};
 
@@ -35,8 +36,8 @@ pub(super) async fn commit(
     if matches!(&outcome, Told::Sent(trouble) if trouble.kind == Kind::Elsewhere) {
         outcome = store.writes.tell_once(&question, patience).await;
     }
-    let answer = match outcome {
-        Told::Answered((answer,)) => answer,
+    let (answer, same) = match outcome {
+        Told::Answered((answer,), same) => (answer, same),
         Told::Unsent(trouble) => return Err(StoreError::Unavailable(trouble.text)),
         Told::Sent(trouble) if trouble.leaves_doubt() => {
             return Err(StoreError::Unknown(trouble.text));
@@ -56,7 +57,7 @@ pub(super) async fn commit(
     store.trail.note(position, &change.id);
     let replicas = match safety {
         Safety::Usual => None,
-        Safety::Replicated => wait_for_replicas(store).await,
+        Safety::Replicated => wait_for_replicas(store, &same).await,
     };
     Ok(Committed { position, replicas })
 }
@@ -120,22 +121,29 @@ fn written(value: &impl serde::Serialize) -> Result<String, StoreError> {
 }
 
 /// How many replicas there are and have it. The change is kept whatever comes of it: nothing here is an error.
-async fn wait_for_replicas(store: &RedisStore) -> Option<Replicas> {
-    let connected = match connected_replicas(store).await {
-        Ok(0) => return None,
-        Ok(connected) => connected,
+///
+/// Redis waits for what was written on the connection that asks, and of a new one says at once that all have everything.
+/// So it is asked on the connection of the change; where that is gone, nobody knows of any replica that has it.
+pub(super) async fn wait_for_replicas(store: &RedisStore, same: &Same) -> Option<Replicas> {
+    let mut info: Pipeline = redis::pipe();
+    info.cmd("INFO").arg("replication");
+    let counted: Result<(String,), Trouble> = store.writes.ask_same(same, &info).await;
+    let connected = match counted {
+        Ok((text,)) => connected_replicas(&text),
         Err(trouble) => {
             tracing::warn!(error = trouble.text, "replicas of Redis cannot be counted");
-            return None;
+            return if trouble.leaves_doubt() { unconfirmed(store, &info).await } else { None };
         }
     };
+    if connected == 0 {
+        return None;
+    }
     let mut wait = redis::pipe();
     let limit = u64::try_from(REPLICAS.as_millis()).unwrap_or(u64::MAX);
     wait.cmd("WAIT").arg(connected).arg(limit);
-    // On the line the change was written on: Redis waits for what this connection wrote.
-    let confirmed = match store.writes.tell_once::<(u32,)>(&wait, COMMAND).await {
-        Told::Answered((confirmed,)) => confirmed,
-        Told::Unsent(trouble) | Told::Sent(trouble) => {
+    let confirmed = match store.writes.ask_same::<(u32,)>(same, &wait).await {
+        Ok((confirmed,)) => confirmed,
+        Err(trouble) => {
             tracing::warn!(error = trouble.text, "replicas of Redis did not confirm a change");
             0
         }
@@ -143,10 +151,15 @@ async fn wait_for_replicas(store: &RedisStore) -> Option<Replicas> {
     Some(Replicas { connected, confirmed: confirmed.min(connected) })
 }
 
-async fn connected_replicas(store: &RedisStore) -> Result<u32, Trouble> {
-    let mut info: Pipeline = redis::pipe();
-    info.cmd("INFO").arg("replication");
-    let (text,): (String,) = store.writes.ask(&info).await?;
-    let count = text.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
-    Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+/// After the connection of a change was lost: as many as there are now, and one at least where others may have taken over.
+async fn unconfirmed(store: &RedisStore, info: &Pipeline) -> Option<Replicas> {
+    let asked: Result<(String,), Trouble> = store.writes.ask(info).await;
+    let connected = asked.map_or(1, |(text,)| connected_replicas(&text));
+    let is_alone = connected == 0 && *store.door.layout() == RedisLayout::Single;
+    (!is_alone).then_some(Replicas { connected: connected.max(1), confirmed: 0 })
+}
+
+fn connected_replicas(info: &str) -> u32 {
+    let count = info.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }

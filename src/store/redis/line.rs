@@ -47,11 +47,24 @@ impl std::fmt::Debug for Held {
 /// What became of something that is said once.
 #[derive(Debug)]
 pub(super) enum Told<T> {
-    Answered(T),
+    Answered(T, Same),
     /// Not a byte of it was sent.
     Unsent(Trouble),
     /// It was sent: whether it was done, the trouble tells.
     Sent(Trouble),
+}
+
+/// The connection on which something was said, and no other that took its place.
+#[derive(Clone)]
+pub(super) struct Same {
+    number: u64,
+    connected: Connected,
+}
+
+impl std::fmt::Debug for Same {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Same").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Line {
@@ -93,10 +106,20 @@ impl Line {
             Ok(connected) => connected,
             Err(trouble) => return Told::Unsent(trouble),
         };
+        let same = Same { number, connected: connected.clone() };
         match self.exchange(question, patience, number, connected).await {
-            Ok(answer) => Told::Answered(answer),
+            Ok(answer) => Told::Answered(answer, same),
             Err(trouble) => Told::Sent(trouble),
         }
+    }
+
+    /// For what has a meaning on that connection alone; fails where it is gone.
+    pub(super) async fn ask_same<T: FromRedisValue>(
+        &self,
+        same: &Same,
+        question: &Pipeline,
+    ) -> Result<T, Trouble> {
+        self.exchange(question, COMMAND, same.number, same.connected.clone()).await
     }
 
     /// Who is at the other end; connects where nobody is.

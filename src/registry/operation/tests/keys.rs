@@ -212,7 +212,7 @@ fn rotating_makes_a_pair_of_which_the_old_one_ends() {
     assert_eq!(kept.status(ends, None, &lifetimes), KeyStatus::Expired);
     let again = rotate(&mut world, old.id, DAY);
     assert_eq!(code(&world.refusal(again)), "already_rotated");
-    world.must(RevokeKey { id: old.id });
+    world.must(RevokeKey { id: old.id, if_match: None });
     assert_eq!(world.key(new.id).status(ends, None, &lifetimes), KeyStatus::Active);
     let actions: Vec<_> = world.deeds.iter().rev().take(3).map(|deed| &*deed.action).collect();
     assert_eq!(actions, ["key.revoke", "key.issue", "key.rotate"]);
@@ -248,7 +248,7 @@ fn rotating_gives_nothing_back() {
     assert!(!world.must(rotation).enabled);
 
     let revoked = world.issued().id;
-    world.must(RevokeKey { id: revoked });
+    world.must(RevokeKey { id: revoked, if_match: None });
     let rotation = rotate(&mut world, revoked, DAY);
     assert_eq!(code(&world.refusal(rotation)), "key_revoked");
 
@@ -274,15 +274,15 @@ fn a_revocation_is_for_good_and_answers_the_same_again() {
     world.terms.reveal = true;
     let key = world.issued();
     assert!(key.sealed.is_some());
-    let revoked = world.must(RevokeKey { id: key.id });
+    let revoked = world.must(RevokeKey { id: key.id, if_match: None });
     assert_eq!((revoked.revoked_at, &revoked.sealed), (Some(world.now), &None));
     let changes = world.changes;
     world.later(HOUR);
-    assert_eq!(world.must(RevokeKey { id: key.id }), revoked);
+    assert_eq!(world.must(RevokeKey { id: key.id, if_match: None }), revoked);
     assert_eq!(world.changes, changes);
     let enable = KeyPatch { enabled: Some(true), ..KeyPatch::default() };
     assert_eq!(code(&world.refusal(edit(key.id, enable))), "key_revoked");
-    let nobodys = RevokeKey { id: KeyId::parse("nobodyskeyid").unwrap() };
+    let nobodys = RevokeKey { id: KeyId::parse("nobodyskeyid").unwrap(), if_match: None };
     assert!(matches!(world.refusal(nobodys), Rejection::NotFound { what: "key", .. }));
 }
 
@@ -306,23 +306,95 @@ fn a_key_is_shown_again_only_where_that_was_chosen_and_every_time_is_told() {
     world.terms.reveal = false;
     assert_eq!(code(&world.refusal(RevealKey { id: key.id })), "not_revealable");
     world.terms.reveal = true;
-    world.must(RevokeKey { id: key.id });
+    world.must(RevokeKey { id: key.id, if_match: None });
     assert_eq!(code(&world.refusal(RevealKey { id: key.id })), "not_revealable");
+}
+
+#[test]
+fn of_endlessly_many_faults_some_are_told_and_few_with_a_hint() {
+    let mut world = World::furnished();
+    let permissions = (0..5_000).map(|number| (format!("billin{number}"), Access::READ));
+    let faulty = IssueKey { permissions: Some(permissions.collect()), ..world.issue() };
+    let told = world.faults(faulty);
+    let hints = told.iter().filter(|fault| fault.contains("did you mean")).count();
+    assert_eq!((told.len(), hints), (1_000, 20));
+}
+
+#[test]
+fn what_is_there_already_may_be_sent_back_with_an_edit() {
+    let mut world = World::furnished();
+    let key = world.issued();
+    let mapped = "::ffff:192.0.2.0/120".parse().unwrap();
+    let limits = KeyLimits { rate: "600".into(), burst: None };
+    // As an earlier version let it in.
+    let old = SubscriberKey {
+        allowed_ips: Box::new([mapped]),
+        limits: Some(Box::new(limits.clone())),
+        ..world.key(key.id)
+    };
+    let change = Change {
+        id: String::new(),
+        at: world.now,
+        puts: vec![Document::Key(old)],
+        removes: Vec::new(),
+        audit: Vec::new(),
+    };
+    let _touched = world.records.apply(Position(99), &change);
+    let patch = KeyPatch {
+        allowed_ips: Some(vec![mapped]),
+        limits: Patch::Set(limits),
+        name: Some("Renamed".to_owned()),
+        ..KeyPatch::default()
+    };
+    assert_eq!(&*world.must(EditKey { id: key.id, if_match: None, patch }).name, "Renamed");
 }
 
 #[test]
 fn a_dead_token_is_kept_until_it_would_have_ended() {
     let mut world = World::furnished();
     let id = KeyId::parse("tokentoken01").unwrap();
-    let kill = KillToken { id, expires_at: world.now.after(HOUR) };
+    let key = KeyId::parse("kkkkkkkkkk01").unwrap();
+    let kill = KillToken { id, key, expires_at: world.now.after(HOUR) };
     let deeds = world.deeds.len();
     world.must(kill.clone());
     let changes = world.changes;
     world.must(kill);
-    world.must(KillToken { id: KeyId::parse("tokentoken02").unwrap(), expires_at: world.now });
+    let other = KeyId::parse("tokentoken02").unwrap();
+    world.must(KillToken { id: other, key, expires_at: world.now });
     assert_eq!((world.changes, world.deeds.len()), (changes, deeds));
     assert_eq!(world.records.dead_tokens().count(), 1);
     world.later(HOUR);
     world.must(ClearExpired);
+    assert_eq!(world.records.dead_tokens().count(), 1, "it may still live by a slower clock");
+    world.later(5 * MINUTE);
+    world.must(ClearExpired);
     assert_eq!(world.records.dead_tokens().count(), 0);
+}
+
+#[test]
+fn a_key_gives_back_a_thousand_tokens_and_no_more_until_they_have_ended() {
+    let mut world = World::furnished();
+    let kill = |world: &World, key: &str, number: usize| KillToken {
+        id: KeyId::parse(&format!("{number:012}")).unwrap(),
+        key: KeyId::parse(key).unwrap(),
+        expires_at: world.now.after(HOUR),
+    };
+    for number in 0..1000 {
+        let one = kill(&world, "kkkkkkkkkk01", number);
+        world.must(one);
+    }
+    let more = kill(&world, "kkkkkkkkkk01", 1000);
+    assert_eq!(code(&world.refusal(more.clone())), "too_many_dead_tokens");
+    let again = kill(&world, "kkkkkkkkkk01", 7);
+    world.must(again);
+    let anothers = kill(&world, "kkkkkkkkkk02", 1001);
+    world.must(anothers);
+    world.later(HOUR + 5 * MINUTE);
+    for left in [501, 1, 0] {
+        world.must(ClearExpired);
+        assert_eq!(world.records.dead_tokens().count(), left, "a round takes 500");
+    }
+    let more = KillToken { expires_at: world.now.after(HOUR), ..more };
+    world.must(more);
+    assert_eq!(world.records.dead_tokens_of(KeyId::parse("kkkkkkkkkk01").unwrap()), 1);
 }
