@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::model::{Actor, KeyId, Timestamp, Username};
 use crate::registry::contact::Backoff;
-use crate::registry::operation::administrators::ClearExpired;
+use crate::registry::operation::administrators::{ClearExpired, over_before};
 use crate::registry::restore::Kinship;
 use crate::registry::uses::Flushed;
 use crate::registry::view::KeySlot;
@@ -27,6 +27,8 @@ const SHORT_POLL: Duration = Duration::from_millis(10);
 const BEAT: Duration = Duration::from_secs(3);
 const FLUSH: Duration = Duration::from_secs(5);
 const CLEAR: Duration = Duration::from_secs(60);
+/// Between one round of clearing and the next, where there is more than one may take.
+const CLEAR_ON: Duration = Duration::from_secs(1);
 /// How often uses on other nodes are learned, where idle expiry does not ask for more.
 const LEARN: Duration = Duration::from_secs(60);
 /// Last uses written at once.
@@ -114,7 +116,10 @@ impl Registry {
             News::Reload => Kinship::Later,
         };
         let _no_decision_meanwhile = self.writer.lock().await;
-        self.reload(kinship).await?;
+        // A decision that was being made meanwhile may have caught up: then this is old news.
+        if self.state().records.position() == after {
+            self.reload(kinship).await?;
+        }
         Ok(true)
     }
 
@@ -206,18 +211,23 @@ impl Registry {
         }
     }
 
+    fn has_expired(&self) -> bool {
+        let before = over_before(self.now());
+        self.read(|records| records.has_expired(before))
+    }
+
     async fn clear_expired(&self) {
         loop {
             sleep(CLEAR.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
-            let now = self.now();
-            if !self.read(|records| records.has_expired(now)) {
-                continue;
-            }
             // Not in the audit, so nobody reads the name.
             let Ok(username) = Username::parse("postern") else { continue };
             let actor = Actor { username, address: None };
-            if let Err(error) = self.execute(&actor, ClearExpired).await {
-                tracing::debug!(%error, "what is over stays until the next minute");
+            while self.has_expired() {
+                if let Err(error) = self.execute(&actor, ClearExpired).await {
+                    tracing::debug!(%error, "what is over stays until the next minute");
+                    break;
+                }
+                sleep(CLEAR_ON).await;
             }
         }
     }

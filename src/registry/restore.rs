@@ -8,19 +8,20 @@
 //! - Somebody has written since: what both have is joined to the stricter of the two. A key that is revoked, disabled
 //!   or narrower in memory becomes so in the store; a vendor or a practice that was stopped stays stopped; an
 //!   administrator, a token or a session that was removed is removed again, and a later password or lesser role holds,
-//!   unless no operator would be left. Nothing becomes wider than the store has it. That may stop what somebody had just allowed again, which people can undo;
-//!   the other mistake could not be undone.
+//!   unless no operator would be left. Nothing becomes wider than the store has it. That may stop what somebody had just
+//!   allowed again, which people can undo; the other mistake could not be undone.
 //!
 //! Until all of that is written, memory stays as it is. The entries that the audit lost cannot be written again in
 //! their place; the entry for what was restored says that they were.
 
 use std::collections::{HashMap, HashSet};
 
+use ipnet::IpNet;
 use serde_json::json;
 
 use crate::model::{
-    Actor, Administrator, AuditHead, Deed, Permissions, Practice, Role, SubscriberKey, Timestamp,
-    Username, Vendor, VendorKey, VendorStatus,
+    Actor, Administrator, AuditHead, Deed, KeyId, Permissions, Practice, Role, SubscriberKey,
+    Timestamp, Username, Vendor, VendorKey, VendorStatus,
 };
 use crate::registry::execute::{change_id, safety};
 use crate::registry::state::State;
@@ -47,20 +48,32 @@ pub(in crate::registry) struct Lost {
     pub(in crate::registry) removes: Vec<DocumentId>,
 }
 
+/// What came of holding all that the store has against memory.
+#[derive(Debug)]
+pub(in crate::registry) enum Looked {
+    /// It is in effect. These keys were revoked by it.
+    Taken(Vec<KeyId>),
+    /// The feed brought more while it was loaded: older than what is known by now, it would take that back.
+    Late,
+    Lost(Loaded, Lost),
+}
+
 impl Registry {
     /// Loads everything. Only by who holds the writer's lock: nothing of this node is on its way to the store.
     pub(in crate::registry) async fn reload(&self, news: Kinship) -> Result<(), RegistryError> {
         for _ in 0..TRIES {
+            let before = self.read(Records::position);
             let loaded = load(&*self.store, &self.vault).await?;
-            let lost = self.lost(&loaded, news);
-            if lost.puts.is_empty() && lost.removes.is_empty() {
-                let revoked = self.state_mut().replace(loaded);
-                self.duties.acknowledge(revoked, self.now());
-                return Ok(());
-            }
-            let known = self.read(Records::position);
+            let (loaded, lost) = match self.take_unless_lost(before, loaded, news) {
+                Looked::Taken(revoked) => {
+                    self.duties.acknowledge(revoked, self.now());
+                    return Ok(());
+                }
+                Looked::Late => continue,
+                Looked::Lost(loaded, lost) => (loaded, lost),
+            };
             tracing::error!(
-                known = known.0,
+                known = before.0,
                 store = loaded.position.0,
                 restored = lost.puts.len(),
                 removed_again = lost.removes.len(),
@@ -76,17 +89,23 @@ impl Registry {
         Err(StoreError::Conflict.into())
     }
 
-    fn lost(&self, loaded: &Loaded, news: Kinship) -> Lost {
-        let state = self.state();
-        if state.went_through(loaded.position, loaded.head) {
-            return lost_exactly(&state.records, loaded);
+    /// One look under one lock: what is compared is what is replaced.
+    pub(in crate::registry) fn take_unless_lost(
+        &self,
+        before: Position,
+        loaded: Loaded,
+        news: Kinship,
+    ) -> Looked {
+        let mut state = self.state_mut();
+        if state.records.position() != before {
+            return Looked::Late;
         }
-        let went_back = loaded.position < state.records.position();
-        let kinship = if went_back { Kinship::Another } else { news };
-        let mut lost = lost_strictness(&state.records, loaded, kinship);
-        lost.removes = lost_removals(&state, loaded);
-        leave_an_operator(&mut lost, loaded);
-        lost
+        let lost = lost(&state, &loaded, news);
+        if lost.puts.is_empty() && lost.removes.is_empty() {
+            Looked::Taken(state.replace(loaded))
+        } else {
+            Looked::Lost(loaded, lost)
+        }
     }
 
     async fn restore(
@@ -115,6 +134,18 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+fn lost(state: &State, loaded: &Loaded, news: Kinship) -> Lost {
+    if state.went_through(loaded.position, loaded.head) {
+        return lost_exactly(&state.records, loaded);
+    }
+    let went_back = loaded.position < state.records.position();
+    let kinship = if went_back { Kinship::Another } else { news };
+    let mut lost = lost_strictness(&state.records, loaded, kinship);
+    lost.removes = lost_removals(state, loaded);
+    leave_an_operator(&mut lost, loaded);
+    lost
 }
 
 fn deed(puts: &[Document], removes: &[DocumentId]) -> Option<(Actor, Deed)> {
@@ -228,7 +259,8 @@ fn is_for_good(document: &Document) -> bool {
     }
 }
 
-fn joined(ours: &Document, theirs: &Document) -> Option<Document> {
+/// The stricter of the same document in two histories; None where it is theirs.
+pub(in crate::registry) fn joined(ours: &Document, theirs: &Document) -> Option<Document> {
     match (ours, theirs) {
         (Document::Key(ours), Document::Key(theirs)) => {
             Some(Document::Key(stricter_key(ours, theirs)))
@@ -246,10 +278,7 @@ fn joined(ours: &Document, theirs: &Document) -> Option<Document> {
             let api_access = ours.api_access && theirs.api_access;
             Some(Document::Practice(Practice { api_access, ..theirs.clone() }))
         }
-        (Document::Admin(ours), Document::Admin(theirs)) if ours.epoch > theirs.epoch => {
-            let role = if theirs.role == Role::Operator { &ours.role } else { &theirs.role };
-            Some(Document::Admin(Administrator { role: role.clone(), ..ours.clone() }))
-        }
+        (Document::Admin(ours), Document::Admin(theirs)) => stricter_admin(ours, theirs),
         _ => None,
     }
 }
@@ -262,19 +291,72 @@ fn stricter_key(ours: &SubscriberKey, theirs: &SubscriberKey) -> SubscriberKey {
     } else {
         Permissions::from_iter(both)
     };
-    let allowed_ips =
-        if theirs.allowed_ips.is_empty() { &ours.allowed_ips } else { &theirs.allowed_ips };
+    let addresses = both_addresses(&ours.allowed_ips, &theirs.allowed_ips);
+    let revoked_at = theirs.revoked_at.or(ours.revoked_at);
     SubscriberKey {
         permissions,
-        allowed_ips: allowed_ips.clone(),
+        // It may be used from nowhere: a list that says so would say anywhere.
+        enabled: ours.enabled && theirs.enabled && addresses.is_some(),
+        allowed_ips: addresses.unwrap_or_else(|| theirs.allowed_ips.clone()),
         vendor: theirs.vendor.clone().or_else(|| ours.vendor.clone()),
-        enabled: ours.enabled && theirs.enabled,
-        revoked_at: theirs.revoked_at.or(ours.revoked_at),
+        revoked_at,
+        sealed: theirs.sealed.clone().filter(|_| revoked_at.is_none()),
         expires_at: earlier(ours.expires_at, theirs.expires_at),
         overlap_ends: earlier(ours.overlap_ends, theirs.overlap_ends),
         replaced_by: theirs.replaced_by.or(ours.replaced_by),
         ..theirs.clone()
     }
+}
+
+/// From where both allow it; None where that is nowhere. An empty list allows it from anywhere.
+fn both_addresses(ours: &[IpNet], theirs: &[IpNet]) -> Option<Box<[IpNet]>> {
+    if ours.is_empty() || ours == theirs {
+        return Some(theirs.into());
+    }
+    if theirs.is_empty() {
+        return Some(ours.into());
+    }
+    let mut both = Vec::new();
+    for one in theirs {
+        for other in ours {
+            if other.contains(one) {
+                both.push(*one);
+            } else if one.contains(other) {
+                both.push(*other);
+            }
+        }
+    }
+    both.sort_unstable();
+    both.dedup();
+    (!both.is_empty()).then(|| both.into())
+}
+
+/// The lesser role and the later password. Each change of either counts the epoch up; where both histories counted as far,
+/// the role that is less was changed by the one that has it, and so the other changed the password.
+fn stricter_admin(ours: &Administrator, theirs: &Administrator) -> Option<Document> {
+    let role = if theirs.role == Role::Operator { &ours.role } else { &theirs.role };
+    if ours.epoch > theirs.epoch {
+        return Some(Document::Admin(Administrator { role: role.clone(), ..ours.clone() }));
+    }
+    // Another of the same name is nobody's heir.
+    if ours.created_at != theirs.created_at {
+        return None;
+    }
+    let is_lesser_theirs = ours.role == Role::Operator && theirs.role != Role::Operator;
+    let password = if is_lesser_theirs && ours.epoch == theirs.epoch {
+        &ours.password
+    } else {
+        &theirs.password
+    };
+    if *role == theirs.role && *password == theirs.password {
+        return None;
+    }
+    Some(Document::Admin(Administrator {
+        role: role.clone(),
+        password: password.clone(),
+        epoch: theirs.epoch.saturating_add(1),
+        ..theirs.clone()
+    }))
 }
 
 fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {

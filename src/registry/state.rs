@@ -230,7 +230,7 @@ impl Touched {
         self.vendor_keys.extend(other.vendor_keys);
         self.practices.extend(other.practices);
         self.vendors.extend(other.vendors);
-        self.dead_tokens |= other.dead_tokens;
+        self.dead_tokens.extend(other.dead_tokens);
         self.revoked.extend(other.revoked);
     }
 }

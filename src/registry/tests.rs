@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex};
 use crate::model::{NodeName, Session, Timestamp, Username};
 use crate::registry::operation::administrators::ClearExpired;
 use crate::registry::operation::import::Import;
+use crate::registry::operation::keys::KillToken;
 use crate::registry::tests::fake::{FakeStore, Fault};
 use crate::registry::tests::samples::{
     Write, actor, at, digest, id, key, practice, revoked, terms, vendor,
 };
 use crate::registry::view::Identity;
-use crate::registry::{Registry, RegistryError, View};
+use crate::registry::{Registry, RegistryError, View, kill};
 use crate::store::{Document, Position, Safety, StoreError};
 use crate::vault::Vault;
 
 pub(in crate::registry) mod fake;
 mod nodes;
+mod restoring;
 pub(in crate::registry) mod samples;
 
 async fn open(store: &Arc<FakeStore>, vault: &Arc<Vault>, node: &str) -> Registry {
@@ -103,6 +105,42 @@ async fn every_decision_waits_for_replicas_and_signing_in_does_not() {
     registry.execute(&actor(), revoke(1)).await.unwrap();
     registry.execute(&actor(), ClearExpired).await.unwrap();
     assert_eq!(store.safeties.lock().unwrap().last(), Some(&Safety::Usual));
+}
+
+fn give_back(number: u64) -> KillToken {
+    let expires_at = Timestamp::from_micros(i64::MAX);
+    KillToken { id: id(number), key: id(1), expires_at }
+}
+
+#[tokio::test]
+async fn tokens_that_are_given_back_hold_up_no_decision_for_long() {
+    let (store, _, registry) = node().await;
+    let registry = Arc::new(registry);
+    let begun = registry.writer.lock().await;
+    let mut waiting = Vec::new();
+    for number in 0..kill::AT_ONCE {
+        let registry = Arc::clone(&registry);
+        let one = give_back(100 + u64::try_from(number).unwrap());
+        waiting.push(tokio::spawn(async move { registry.kill_token(actor(), one).await }));
+    }
+    while registry.kills.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    // A caller who hangs up does not make room.
+    waiting.pop().unwrap().abort();
+    tokio::task::yield_now().await;
+    let refused = registry.kill_token(actor(), give_back(200)).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::Busy), "{refused}");
+    drop(begun);
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    registry.execute(&actor(), revoke(1)).await.unwrap();
+    assert_eq!(registry.read(|records| records.dead_tokens_of(id(1))), kill::AT_ONCE);
+    let safeties = store.safeties.lock().unwrap().clone();
+    let usual = safeties.iter().filter(|safety| **safety == Safety::Usual).count();
+    assert_eq!(usual, kill::AT_ONCE, "no wait for replicas: {safeties:?}");
+    registry.kill_token(actor(), give_back(201)).await.unwrap();
 }
 
 #[tokio::test]

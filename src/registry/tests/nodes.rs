@@ -6,12 +6,14 @@ use crate::model::{
     Access, AdminToken, Administrator, Permissions, Practice, Role, SubscriberKey, Username,
     Vendor, VendorStatus,
 };
+use crate::registry::operation::keys::RevokeKey;
+use crate::registry::operation::{Held, Proof, Rejection};
 use crate::registry::tests::fake::FakeStore;
 use crate::registry::tests::samples::{
     Write, actor, at, digest, hash, id, key, practice, revoked, vendor,
 };
 use crate::registry::tests::{node, open, refusal, revoke};
-use crate::registry::{Records, Registry};
+use crate::registry::{Records, Registry, RegistryError};
 use crate::store::{Document, DocumentId, Position};
 
 /// Runs a node until something holds.
@@ -40,7 +42,8 @@ async fn another_node_follows_and_acknowledges() {
     let b = open(&store, &vault, "b").await;
     until(&b, "the heartbeat", || store.with(|kept| !kept.nodes_known().is_empty())).await;
     let receipt = async {
-        let receipt = a.revoke_key(&actor(), id(1)).await.unwrap();
+        let receipt =
+            a.revoke_key(&actor(), RevokeKey { id: id(1), if_match: None }).await.unwrap();
         assert_eq!(refusal(&b.view(), 1), "key_revoked", "it said so, so it is");
         receipt
     };
@@ -51,7 +54,20 @@ async fn another_node_follows_and_acknowledges() {
     let nodes: Vec<_> = receipt.nodes.iter().map(|line| line.node.as_str()).collect();
     assert_eq!(nodes, ["a", "b"]);
     assert!(receipt.nodes.iter().all(|line| line.applied_at.is_some()), "{receipt:?}");
-    assert_eq!(a.revoke_key(&actor(), id(1)).await.unwrap(), receipt, "the same again");
+    assert_eq!(
+        a.revoke_key(&actor(), RevokeKey { id: id(1), if_match: None }).await.unwrap(),
+        receipt,
+        "the same again"
+    );
+}
+
+#[tokio::test]
+async fn who_asks_for_a_receipt_later_is_not_added_to_it() {
+    let (store, vault, a) = node().await;
+    let revoke = RevokeKey { id: id(1), if_match: None };
+    let receipt = a.revoke_key(&actor(), revoke.clone()).await.unwrap();
+    let c = open(&store, &vault, "c").await;
+    assert_eq!(c.revoke_key(&actor(), revoke).await.unwrap(), receipt);
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +75,7 @@ async fn a_silent_node_is_in_the_receipt_without_a_time() {
     let (store, vault, a) = node().await;
     let b = open(&store, &vault, "b").await;
     until(&b, "the heartbeat", || store.with(|kept| !kept.nodes_known().is_empty())).await;
-    let receipt = a.revoke_key(&actor(), id(1)).await.unwrap();
+    let receipt = a.revoke_key(&actor(), RevokeKey { id: id(1), if_match: None }).await.unwrap();
     let answered: Vec<_> = receipt.nodes.iter().map(|line| line.applied_at.is_some()).collect();
     assert_eq!(answered, [true, false], "{receipt:?}");
 }
@@ -234,6 +250,22 @@ async fn administrators_and_tokens_that_were_removed_do_not_come_back() {
     assert!(!has(&admin("eve", Role::Operator, 1)) && !has(&token(91, "eve")));
     assert!(has(&token(90, "root")) && has(&token(92, "root")), "nobody removed these");
     assert_eq!(kept[&demoted.id()].1, demoted);
+}
+
+#[tokio::test]
+async fn who_was_dismissed_on_another_node_decides_nothing_more() {
+    let (store, vault, a) = node().await;
+    let puts = vec![admin("root", Role::Operator, 1), token(90, "root")];
+    a.execute(&actor(), Write { puts, removes: Vec::new() }).await.unwrap();
+    let b = open(&store, &vault, "b").await;
+    let removes = vec![admin("root", Role::Operator, 1).id(), token(90, "root").id()];
+    a.execute(&actor(), Write { puts: Vec::new(), removes }).await.unwrap();
+    // The other node does not know yet when it plans, and learns it from the conflict.
+    let (proof, role) = (Proof::Token(digest(90)), Role::Operator);
+    let held = Held { proof, role, operation: Write::one(Document::Key(key(5))) };
+    let error = b.execute(&actor(), held).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Rejected(Rejection::Dismissed)), "{error}");
+    assert_eq!(store.with(|kept| kept.changes.len()), 3, "and nothing of it is written");
 }
 
 #[tokio::test]
