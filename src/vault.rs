@@ -13,7 +13,8 @@
 //! Whoever has the store and not the pepper cannot even try a guess against a digest. Whoever has both can try guesses, and
 //! will find keys from elsewhere that somebody chose, never machine-made ones. So the two belong into different backups.
 //! Nodes that share a store must have the same two files. One of the two without the other is taken for a loss and refused:
-//! a new one would be made silently only to find out when no key works, or at the next reveal.
+//! a new one would be made silently only to find out when no key works, or at the next reveal. Only a first start that was
+//! cut short between the two goes on where it was.
 
 use std::fmt;
 use std::path::Path;
@@ -111,6 +112,7 @@ impl Vault {
             Ok((secret_file::read(dir, PEPPER)?, secret_file::read(dir, SEALING_KEY)?))
         };
         if let (Some(pepper), Some(sealing)) = read()? {
+            secret_file::end_first_start(dir);
             return Self::of(&pepper, &sealing);
         }
         // One without the other may be another process's first start, which the lock waits for. Where there can be no
@@ -119,11 +121,15 @@ impl Vault {
         match read()? {
             (Some(pepper), Some(sealing)) => Self::of(&pepper, &sealing),
             (Some(_), None) => Err(lost_sealing_key(dir)),
-            (None, Some(_)) => Err(lost_pepper(dir)),
-            (None, None) => {
+            (None, Some(_)) if !secret_file::is_first_start(dir) => Err(lost_pepper(dir)),
+            // Neither, or what a first start left that was cut short.
+            (None, sealing) => {
                 let _alone = alone?;
-                let sealing = secret_file::make(dir, SEALING_KEY)?;
-                Self::of(&secret_file::make(dir, PEPPER)?, &sealing)
+                secret_file::begin_first_start(dir)?;
+                let sealing = sealing.map_or_else(|| secret_file::make(dir, SEALING_KEY), Ok)?;
+                let pepper = secret_file::make(dir, PEPPER)?;
+                secret_file::end_first_start(dir);
+                Self::of(&pepper, &sealing)
             }
         }
     }

@@ -41,6 +41,15 @@ pub fn is_in(text: &str) -> bool {
     Purpose::ALL.iter().any(|purpose| text.contains(purpose.prefix()))
 }
 
+/// Whether there is more of a secret in a text than what it begins with, which may be named.
+pub fn has_one(text: &str) -> bool {
+    let is_secret = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let holds = |purpose: &Purpose| {
+        text.split(purpose.prefix()).skip(1).any(|rest| rest.starts_with(is_secret))
+    };
+    Purpose::ALL.iter().any(holds)
+}
+
 /// A fresh secret and its id. Fails only where the operating system has no random bytes to give.
 pub(super) fn mint(purpose: Purpose) -> Result<(KeyId, PlainKey), VaultError> {
     let id = fresh_id()?;

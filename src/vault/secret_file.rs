@@ -17,6 +17,8 @@ use crate::vault::{VaultError, key, random};
 
 /// With a dot, as what nobody needs to put into a backup.
 const LOCK: &str = ".lock";
+/// There as long as the secrets are being made for the first time.
+const FIRST_START: &str = ".first-start";
 
 pub(super) const LEN: usize = 32;
 pub(super) type Secret = Zeroizing<[u8; LEN]>;
@@ -87,6 +89,27 @@ pub(super) fn alone(dir: &Path) -> Result<File, VaultError> {
     let opened = options.open(dir.join(LOCK));
     let locked = opened.and_then(|file| file.lock().map(|()| file));
     locked.map_err(|error| cannot_make(dir, &error))
+}
+
+/// Notes, for whoever comes after a crash, that what is missing was never there. Only under the lock.
+pub(super) fn begin_first_start(dir: &Path) -> Result<(), VaultError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let noted = options.open(dir.join(FIRST_START)).and_then(|_| File::open(dir)?.sync_all());
+    noted.map_err(|error| cannot_make(dir, &error))
+}
+
+pub(super) fn is_first_start(dir: &Path) -> bool {
+    dir.join(FIRST_START).exists()
+}
+
+/// Both are there: from now on a missing one is a loss.
+pub(super) fn end_first_start(dir: &Path) {
+    match fs::remove_file(dir.join(FIRST_START)) {
+        Ok(()) => drop(File::open(dir).and_then(|dir| dir.sync_all())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "remove the file {FIRST_START} in `keys.secrets`"),
+    }
 }
 
 /// Makes the secret of that name, or reads it where another process was faster.

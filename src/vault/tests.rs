@@ -104,6 +104,25 @@ fn a_pepper_that_went_away_is_a_loss_with_its_remedies() {
 }
 
 #[test]
+fn a_first_start_that_was_cut_short_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let _alone = secret_file::alone(dir.path()).unwrap();
+        secret_file::begin_first_start(dir.path()).unwrap();
+        secret_file::make(dir.path(), SEALING_KEY).unwrap();
+    }
+    let sealing = fs::read(dir.path().join(SEALING_KEY)).unwrap();
+    let print = Vault::open(dir.path()).unwrap().fingerprint();
+    assert_eq!(fs::read(dir.path().join(SEALING_KEY)).unwrap(), sealing);
+    assert_eq!(Vault::open(dir.path()).unwrap().fingerprint(), print);
+    // It has ended: what is missing now was lost. Also where the crash came after the second file.
+    secret_file::begin_first_start(dir.path()).unwrap();
+    assert_eq!(Vault::open(dir.path()).unwrap().fingerprint(), print);
+    fs::remove_file(dir.path().join(PEPPER)).unwrap();
+    assert!(Vault::open(dir.path()).unwrap_err().to_string().contains("is gone"));
+}
+
+#[test]
 fn a_first_start_waits_for_another_ones_second_file() {
     let dir = tempfile::tempdir().unwrap();
     let alone = secret_file::alone(dir.path()).unwrap();
