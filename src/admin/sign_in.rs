@@ -14,8 +14,8 @@ use crate::admin::access::Who;
 use crate::admin::desk::Desk;
 use crate::admin::listener::Peer;
 use crate::admin::problem::Problem;
-use crate::model::{Actor, KeyDigest, PlainKey, Role, Timestamp, Username, hex};
-use crate::registry::Records;
+use crate::model::{Actor, KeyDigest, PlainKey, hex};
+use crate::registry::operation::Proof;
 use crate::vault::{Purpose, Vault};
 
 pub(super) mod form;
@@ -62,22 +62,18 @@ pub(super) fn identify(desk: &Desk, parts: &Parts) -> Result<Who, Problem> {
     let peer = peer(parts)?;
     let registry = desk.registry();
     let (vault, now) = (registry.vault(), registry.now());
-    let found = if parts.headers.contains_key(AUTHORIZATION) {
+    let (proof, csrf) = if parts.headers.contains_key(AUTHORIZATION) {
         let token = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let digest = vault.digest(Purpose::AdminToken, token.as_bytes());
-        let holder = registry.read(|records| token_holder(records, &digest, now));
-        holder.map(|(username, role)| (username, role, None))
+        (Proof::Token(vault.digest(Purpose::AdminToken, token.as_bytes())), None)
     } else {
         let cookie = Cookie::Session.of(&parts.headers, peer.https);
         let cookie = cookie.ok_or_else(Problem::unauthorized)?;
-        let digest = vault.digest(Purpose::Session, cookie.as_bytes());
-        let holder = registry.read(|records| session_holder(records, &digest, now));
-        holder.map(|(username, role)| {
-            (username, role, Some(PlainKey::new(guard(vault, "session", cookie))))
-        })
+        let csrf = PlainKey::new(guard(vault, "session", cookie));
+        (Proof::Session(vault.digest(Purpose::Session, cookie.as_bytes())), Some(csrf))
     };
-    let (username, role, csrf) = found.ok_or_else(Problem::unauthorized)?;
-    Ok(Who { actor: Actor { username, address: Some(peer.address) }, role, csrf })
+    let found = registry.read(|records| proof.holder(records, now));
+    let (username, role) = found.ok_or_else(Problem::unauthorized)?;
+    Ok(Who { actor: Actor { username, address: Some(peer.address) }, role, proof, csrf })
 }
 
 /// The one bearer token of a request; its scheme in any case (RFC 9110, 11.1).
@@ -90,26 +86,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text.split_once(' ')?;
     let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
-}
-
-fn token_holder(records: &Records, digest: &KeyDigest, now: Timestamp) -> Option<(Username, Role)> {
-    let token = &records.token(digest)?.value;
-    if token.expires_at.is_some_and(|end| now >= end) {
-        return None;
-    }
-    let holder = &records.admin(&token.username)?.value;
-    Some((holder.username.clone(), holder.role.clone()))
-}
-
-fn session_holder(
-    records: &Records,
-    digest: &KeyDigest,
-    now: Timestamp,
-) -> Option<(Username, Role)> {
-    let session = &records.session(digest)?.value;
-    let holder = &records.admin(&session.username)?.value;
-    let holds = now < session.expires_at && session.epoch == holder.epoch;
-    holds.then(|| (holder.username.clone(), holder.role.clone()))
 }
 
 /// A token bound to a cookie, for one use of it. What is digested begins with the use and so is no cookie of ours.
@@ -142,6 +118,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::model::{Role, Username};
 
     fn headers(name: &'static str, lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -191,7 +168,8 @@ mod tests {
     fn a_change_by_session_needs_its_own_token() {
         let username = Username::parse("lee").unwrap();
         let actor = Actor { username, address: None };
-        let by_token = Who { actor, role: Role::Operator, csrf: None };
+        let proof = Proof::Token(KeyDigest([0; 32]));
+        let by_token = Who { actor, role: Role::Operator, proof, csrf: None };
         let by_session = Who { csrf: Some(PlainKey::new("abc".to_owned())), ..by_token.clone() };
         assert!(check_csrf(&by_token, &HeaderMap::new()).is_ok());
         for (lines, expected) in [

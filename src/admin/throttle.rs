@@ -2,12 +2,13 @@
 //!
 //! An attempt is counted as failed before its password is looked at and taken back when it was right, so that many at
 //! once are as few as one after the other. While a name or a source waits, the right password is refused, too: else
-//! guessing could go on. What is remembered is bounded; what failed least is forgotten first.
+//! guessing could go on. So that strangers cannot keep somebody out, a name is counted by itself for each source that
+//! signed it in before. What is remembered is bounded; what failed least is forgotten first.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::Timestamp;
@@ -26,36 +27,82 @@ pub(super) struct Throttle(Mutex<Both>);
 
 #[derive(Debug)]
 struct Both {
-    names: Attempts<Box<str>>,
+    names: Attempts<Name>,
     sources: Attempts<IpAddr>,
+    /// Who signed in from where, and when. Only right passwords get in here.
+    known: HashMap<(Box<str>, IpAddr), Timestamp>,
+}
+
+/// A name as it is counted: from a source that signed it in before, or from anywhere else.
+type Name = (Box<str>, Option<IpAddr>);
+
+/// An attempt that was counted as failed, until something else is said of it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Attempt {
+    name: Name,
+    source: IpAddr,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
         let names = Attempts::new(FREE_BY_NAME, MAX_REMEMBERED);
         let sources = Attempts::new(FREE_BY_SOURCE, MAX_REMEMBERED);
-        Self(Mutex::new(Both { names, sources }))
+        Self(Mutex::new(Both { names, sources, known: HashMap::new() }))
     }
 }
 
 impl Throttle {
     /// Counts an attempt, or says how long to wait.
-    pub(super) fn begin(&self, name: &str, source: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = both.names.wait(name, now).max(both.sources.wait(&source, now));
+    pub(super) fn begin(
+        &self,
+        name: &str,
+        source: IpAddr,
+        now: Timestamp,
+    ) -> Result<Attempt, Duration> {
+        let mut both = self.both();
+        let mut name: Name = (name.into(), None);
+        if both.known.contains_key(&(name.0.clone(), source)) {
+            name.1 = Some(source);
+        }
+        let wait = both.names.wait(&name, now).max(both.sources.wait(&source, now));
         if !wait.is_zero() {
             return Err(wait);
         }
-        both.names.count(name.into(), now);
+        both.names.count(name.clone(), now);
         both.sources.count(source, now);
-        Ok(())
+        Ok(Attempt { name, source })
     }
 
     /// The attempt was right: the name starts anew, and the source has one failure less.
-    pub(super) fn succeeded(&self, name: &str, source: IpAddr, now: Timestamp) {
-        let mut both = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        both.names.remembered.remove(name);
+    pub(super) fn succeeded(&self, attempt: Attempt, now: Timestamp) {
+        let Attempt { name, source } = attempt;
+        let mut both = self.both();
+        both.names.remembered.remove(&name);
         both.sources.take_back(&source, now);
+        both.know(name.0, source, now);
+    }
+
+    /// Nobody looked at the password, or it was right and something else failed: there was no mistake.
+    pub(super) fn take_back(&self, attempt: &Attempt, now: Timestamp) {
+        let mut both = self.both();
+        both.names.take_back(&attempt.name, now);
+        both.sources.take_back(&attempt.source, now);
+    }
+
+    fn both(&self) -> MutexGuard<'_, Both> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Both {
+    fn know(&mut self, name: Box<str>, source: IpAddr, now: Timestamp) {
+        let who = (name, source);
+        if self.known.len() >= MAX_REMEMBERED && !self.known.contains_key(&who) {
+            let oldest = self.known.iter().min_by_key(|(_, at)| **at).map(|(who, _)| who.clone());
+            oldest.and_then(|who| self.known.remove(&who));
+        }
+        self.known.insert(who, now);
     }
 }
 
@@ -78,11 +125,7 @@ impl<K: Clone + Eq + Hash> Attempts<K> {
         Self { free, most, remembered: HashMap::new() }
     }
 
-    fn wait<Q>(&self, key: &Q, now: Timestamp) -> Duration
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
+    fn wait(&self, key: &K, now: Timestamp) -> Duration {
         self.remembered.get(key).map_or(Duration::ZERO, |failures| failures.until.since(now))
     }
 
@@ -152,7 +195,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..20 {
             match throttle.begin("lee", HOME, at(now)) {
-                Ok(()) => waits.push(0),
+                Ok(_) => waits.push(0),
                 Err(wait) => {
                     let seconds = wait.as_secs();
                     now += i64::try_from(seconds).unwrap();
@@ -169,39 +212,82 @@ mod tests {
     fn a_name_waits_from_wherever_it_is_tried() {
         let throttle = Throttle::default();
         for n in 0..FREE_BY_NAME {
-            assert_eq!(throttle.begin("lee", elsewhere(n), at(0)), Ok(()));
+            assert!(throttle.begin("lee", elsewhere(n), at(0)).is_ok());
         }
         assert!(throttle.begin("lee", elsewhere(99), at(0)).is_err());
-        assert_eq!(throttle.begin("kim", elsewhere(99), at(0)), Ok(()));
+        assert!(throttle.begin("kim", elsewhere(99), at(0)).is_ok());
     }
 
     #[test]
     fn a_source_waits_whatever_name_it_tries() {
         let throttle = Throttle::default();
         for n in 0..FREE_BY_SOURCE {
-            assert_eq!(throttle.begin(&format!("name{n}"), HOME, at(0)), Ok(()));
+            assert!(throttle.begin(&format!("name{n}"), HOME, at(0)).is_ok());
         }
         assert!(throttle.begin("another", HOME, at(0)).is_err());
-        assert_eq!(throttle.begin("another", elsewhere(1), at(0)), Ok(()));
+        assert!(throttle.begin("another", elsewhere(1), at(0)).is_ok());
     }
 
     #[test]
     fn success_clears_the_name_and_takes_back_its_own_attempt() {
         let throttle = Throttle::default();
         for n in 0..1000 {
-            assert_eq!(throttle.begin("lee", HOME, at(0)), Ok(()), "{n}");
-            throttle.succeeded("lee", HOME, at(0));
+            let attempt = throttle.begin("lee", HOME, at(0));
+            throttle.succeeded(attempt.unwrap_or_else(|wait| panic!("{n}: {wait:?}")), at(0));
         }
+    }
+
+    #[test]
+    fn strangers_keep_nobody_out_who_signed_in_from_there_before() {
+        let throttle = Throttle::default();
+        throttle.succeeded(throttle.begin("lee", HOME, at(0)).unwrap(), at(0));
+        for n in 0..FREE_BY_NAME {
+            assert!(throttle.begin("lee", elsewhere(n), at(0)).is_ok());
+        }
+        assert!(throttle.begin("lee", elsewhere(99), at(0)).is_err());
+        throttle.succeeded(throttle.begin("lee", HOME, at(0)).unwrap(), at(0));
+        assert!(throttle.begin("lee", elsewhere(99), at(0)).is_err(), "they go on waiting");
+        for _ in 0..FREE_BY_NAME {
+            assert!(throttle.begin("lee", HOME, at(0)).is_ok());
+        }
+        assert!(throttle.begin("lee", HOME, at(0)).is_err(), "guessing waits from there, too");
+        assert!(throttle.begin("kim", HOME, at(0)).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_that_nobody_looked_at_is_no_mistake() {
+        let throttle = Throttle::default();
+        for n in 0..1000 {
+            let attempt = throttle.begin("lee", HOME, at(0));
+            throttle.take_back(&attempt.unwrap_or_else(|wait| panic!("{n}: {wait:?}")), at(0));
+        }
+        for _ in 0..FREE_BY_NAME {
+            assert!(throttle.begin("lee", HOME, at(0)).is_ok());
+        }
+        assert!(throttle.begin("lee", HOME, at(0)).is_err());
+    }
+
+    #[test]
+    fn sources_that_signed_in_are_not_remembered_endlessly() {
+        let throttle = Throttle::default();
+        for n in 0..u32::try_from(MAX_REMEMBERED).unwrap() + 10 {
+            let (source, now) = (elsewhere(n), at(i64::from(n)));
+            throttle.succeeded(throttle.begin("lee", source, now).unwrap(), now);
+        }
+        let both = throttle.both();
+        assert_eq!(both.known.len(), MAX_REMEMBERED);
+        assert!(!both.known.contains_key(&("lee".into(), elsewhere(9))));
+        assert!(both.known.contains_key(&("lee".into(), elsewhere(10))));
     }
 
     #[test]
     fn after_an_hour_of_quiet_it_starts_anew() {
         let throttle = Throttle::default();
         for _ in 0..FREE_BY_NAME {
-            assert_eq!(throttle.begin("lee", HOME, at(0)), Ok(()));
+            assert!(throttle.begin("lee", HOME, at(0)).is_ok());
         }
-        assert_eq!(throttle.begin("lee", HOME, at(3600)), Ok(()));
-        assert_eq!(throttle.begin("lee", HOME, at(3600)), Ok(()));
+        assert!(throttle.begin("lee", HOME, at(3600)).is_ok());
+        assert!(throttle.begin("lee", HOME, at(3600)).is_ok());
     }
 
     #[test]
