@@ -7,13 +7,15 @@
 //!
 //! - [`records`], [`index`], [`view`]: what is known, what finds keys, what workers read
 //! - `state`: these behind one lock, changed in order
-//! - `execute`, `receipt`: decisions of this node
+//! - `execute`, `receipt`, `kill`: decisions of this node
 //! - `follow`, `restore`: what other nodes did; a store that lost what it had
 //! - `chain`: the audit
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::model::{AuditHead, Catalogue, KeyId, Lifetimes, NodeName, Timestamp};
@@ -29,6 +31,7 @@ mod contact;
 mod execute;
 mod follow;
 pub mod index;
+mod kill;
 pub mod operation;
 mod receipt;
 pub mod records;
@@ -86,6 +89,8 @@ pub struct Registry {
     state: RwLock<State>,
     contact: Contact,
     duties: Duties,
+    /// Of those who give access tokens back.
+    kills: Arc<Semaphore>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +102,9 @@ pub enum RegistryError {
     /// The store was made with another pepper; says what is lost and what to do.
     #[error("{0}")]
     OtherVault(String),
+    /// Nothing was done.
+    #[error("too much of this is asked for at once")]
+    Busy,
 }
 
 /// An operation that is kept and in effect on this node.
@@ -105,6 +113,8 @@ pub struct Done<T> {
     pub output: T,
     pub position: Position,
     pub replicas: Option<Replicas>,
+    /// False where everything was as it should be already.
+    pub is_change: bool,
 }
 
 /// What a revocation answers.
@@ -158,6 +168,7 @@ impl Registry {
             state: RwLock::new(state),
             contact: Contact::now(),
             duties: Duties::default(),
+            kills: Arc::new(Semaphore::new(kill::AT_ONCE)),
         })
     }
 

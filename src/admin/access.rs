@@ -6,6 +6,7 @@
 
 use crate::admin::problem::Problem;
 use crate::model::{Actor, PlainKey, PracticeId, Role, Username};
+use crate::registry::operation::Proof;
 
 /// What an endpoint asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ impl Right {
 pub(super) struct Who {
     pub(super) actor: Actor,
     pub(super) role: Role,
+    /// By what it was recognised: whoever decides asks again.
+    pub(super) proof: Proof,
     /// For a session: what its changes must carry.
     pub(super) csrf: Option<PlainKey>,
 }
@@ -89,10 +92,12 @@ pub(super) fn admit(who: &Who, right: Right, named: Option<Named<'_>>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KeyDigest;
 
     fn who(role: Role) -> Who {
         let username = Username::parse("lee").unwrap();
-        Who { actor: Actor { username, address: None }, role, csrf: None }
+        let proof = Proof::Token(KeyDigest([0; 32]));
+        Who { actor: Actor { username, address: None }, role, proof, csrf: None }
     }
 
     fn practice(id: &str) -> PracticeId {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::registry::operation::FieldFault;
 use crate::registry::{RegistryError, Rejection};
 use crate::store::StoreError;
-use crate::vault::{Purpose, VaultError};
+use crate::vault::{VaultError, key};
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +40,7 @@ pub(super) async fn method_not_allowed() -> Response {
 /// What a caller sent, or something that may quote it, unless there is a key of ours in it. Answers are kept in places
 /// where keys are not. A bare prefix is no key: some faults name the one that is expected.
 fn shown(text: &str) -> &str {
-    let is_secret = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let holds = |purpose: &Purpose| {
-        text.split(purpose.prefix()).skip(1).any(|rest| rest.starts_with(is_secret))
-    };
-    if Purpose::ALL.iter().any(holds) { "pst_…" } else { text }
+    if key::has_one(text) { "pst_…" } else { text }
 }
 
 /// An error of one field or line, its texts as they may be shown.
@@ -198,6 +194,7 @@ impl From<Rejection> for Problem {
             Rejection::Duplicate { .. } => Self::conflict("duplicate", said),
             Rejection::OwnerInUse(_) => Self::conflict("owner_in_use", said),
             Rejection::LastOperator => Self::conflict("last_operator", said),
+            Rejection::Dismissed => Self::unauthorized(),
             Rejection::Stale => Self::stale(),
             Rejection::NotPossible(code, _) => Self::conflict(code, said),
         }
@@ -231,6 +228,8 @@ impl From<RegistryError> for Problem {
             RegistryError::Rejected(rejection) => rejection.into(),
             RegistryError::Store(error) => error.into(),
             RegistryError::OtherVault(said) => Self::internal(&said),
+            // Nothing of an administrator's.
+            RegistryError::Busy => Self::busy(),
         }
     }
 }

@@ -49,10 +49,10 @@ impl Registry {
         for attempt in 1..=TRIES {
             let (after, planned, output) = self.plan(actor, &operation)?;
             let Some(change) = planned else {
-                return Ok(Done { output, position: after, replicas: None });
+                return Ok(Done { output, position: after, replicas: None, is_change: false });
             };
             if let Some(Committed { position, replicas }) = self.write(after, &change).await? {
-                return Ok(Done { output, position, replicas });
+                return Ok(Done { output, position, replicas, is_change: true });
             }
             sleep(Duration::from_millis(attempt).mul_f64(fastrand::f64())).await;
         }
@@ -164,12 +164,14 @@ fn untold(error: &StoreError) -> StoreError {
 }
 
 /// A decision must not be lost with one server: it may take something away from somebody, and an edit does not show
-/// whether it does. Signing in is no decision, nor is clearing away what is over, which the audit does not have.
+/// whether it does. Signing in is no decision, nor is giving an access token back or clearing away what is over, which the
+/// audit does not have.
 pub(in crate::registry) fn safety(change: &Change) -> Safety {
-    let is_session = |document: &Document| matches!(document, Document::Session(_));
-    let signs_in = !change.puts.is_empty() && change.puts.iter().all(is_session);
+    let is_small =
+        |document: &Document| matches!(document, Document::Session(_) | Document::DeadToken(_));
+    let puts_little = !change.puts.is_empty() && change.puts.iter().all(is_small);
     let clears = change.puts.is_empty() && change.audit.is_empty();
-    if signs_in || clears { Safety::Usual } else { Safety::Replicated }
+    if puts_little || clears { Safety::Usual } else { Safety::Replicated }
 }
 
 pub(in crate::registry) fn change_id() -> Result<String, StoreError> {

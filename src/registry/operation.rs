@@ -22,7 +22,10 @@ mod field;
 pub mod import;
 pub mod keys;
 pub mod practices;
+mod proof;
 pub mod vendors;
+
+pub use proof::{Held, Proof};
 
 /// What an operation may look at.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +87,9 @@ pub enum Rejection {
     OwnerInUse(String),
     #[error("the last operator can be neither deleted nor given another role")]
     LastOperator,
+    /// Whoever asked is no administrator any more, or another than when the request came.
+    #[error("who asked may not any more")]
+    Dismissed,
     /// The object changed since the caller read it.
     #[error("the object changed since it was read")]
     Stale,

@@ -168,6 +168,13 @@ impl View {
         })
     }
 
+    /// Whose secrets these are, whatever they are worth now: for records of refusals.
+    pub fn holder(&self, identity: &Identity) -> Option<Caller> {
+        let subscriber = Arc::clone(&self.keys.get(identity.key.0)?.subscriber);
+        let vendor_key = identity.vendor_key.and_then(|slot| self.vendor_keys.get(slot.0));
+        Some(Caller::new(subscriber, vendor_key.map(|entry| entry.record.vendor.shared())))
+    }
+
     /// The key and the vendor key, where both still count.
     fn genuine(
         &self,

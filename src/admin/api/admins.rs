@@ -214,7 +214,7 @@ async fn create(call: Call) -> Result<Reply, Problem> {
     let role = role(call.body.must(&HAS_ROLE)?, call.body.get(&OF))?;
     let (plain, password) = make_password(&call).await?;
     let operation = CreateAdmin { username, role, password };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let location = format!("/admins/{}", segment(done.output.username.as_str()));
     let body = with(object(&done.output), "password", Some(&plain));
     Ok(Reply::created(location, body).at(done.position))
@@ -234,7 +234,7 @@ async fn edit(call: Call) -> Result<Reply, Problem> {
     let (plain, password) = made.unzip();
     let username = found.value.username.clone();
     let operation = EditAdmin { username, if_match, role, password };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let revision = find(&call).map_or(done.position, |admin| admin.revision);
     Ok(Reply::ok(with(object(&done.output), "password", plain.as_ref())).at(revision))
 }
@@ -243,7 +243,7 @@ async fn delete(call: Call) -> Result<Reply, Problem> {
     let found = find(&call)?;
     let if_match = call.unless_stale(found.revision)?;
     let operation = DeleteAdmin { username: found.value.username.clone(), if_match };
-    call.desk.registry().execute(&call.who.actor, operation).await?;
+    call.execute(operation).await?;
     Ok(Reply::nothing())
 }
 
@@ -268,7 +268,7 @@ async fn issue(call: Call) -> Result<Reply, Problem> {
     let location = format!("/admins/{}/tokens/{id}", segment(username.as_str()));
     let expires_at = call.body.get(&ENDS);
     let operation = IssueToken { username, id, name: call.body.must(&TITLE)?, digest, expires_at };
-    let done = registry.execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let body = with(token_object(&done.output), "token", Some(&plain));
     Ok(Reply::created(location, body))
 }
@@ -276,6 +276,6 @@ async fn issue(call: Call) -> Result<Reply, Problem> {
 async fn revoke(call: Call) -> Result<Reply, Problem> {
     let username = find(&call)?.value.username.clone();
     let operation = RevokeToken { username, id: call.token()? };
-    call.desk.registry().execute(&call.who.actor, operation).await?;
+    call.execute(operation).await?;
     Ok(Reply::nothing())
 }

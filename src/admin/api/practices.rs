@@ -107,7 +107,7 @@ async fn create(call: Call) -> Result<Reply, Problem> {
         api_access: given.get(&ACCESS).unwrap_or(true),
         plan: given.get(&PLAN),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let location = format!("/practices/{}", done.output.id);
     Ok(Reply::created(location, object(&done.output)).at(done.position))
 }
@@ -137,7 +137,7 @@ async fn edit(call: Call) -> Result<Reply, Problem> {
         plan: given.patch(&PLAN),
         id: id.clone(),
     };
-    let done = registry.execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let revision = registry.read(|records| records.practice(&id).map(|kept| kept.revision));
     Ok(Reply::ok(object(&done.output)).at(revision.unwrap_or(done.position)))
 }

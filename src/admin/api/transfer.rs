@@ -57,7 +57,7 @@ async fn import(call: Call) -> Result<Reply, Problem> {
     let read = spawn_blocking(move || Import::read(&text, &terms, &vault, &mut |_, _| ())).await;
     let import = read.map_err(|broken| Problem::internal(&broken))?;
     let import = import.map_err(|faults| refused(&faults))?;
-    let done = registry.execute(&call.who.actor, import).await?;
+    let done = call.execute(import).await?;
     let made = done.output.map_err(|faults| refused(&faults))?;
     let imported: Vec<Value> = made.iter().map(object).collect();
     Ok(Reply::created("/export".to_owned(), json!({ "imported": imported })))

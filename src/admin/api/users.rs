@@ -114,7 +114,7 @@ async fn create(call: Call) -> Result<Reply, Problem> {
     let practice = call.practice()?.clone();
     let operation =
         CreateUser { practice, username: call.body.must(&CALLED)?, name: call.body.must(&NAMED)? };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let StaffUser { practice, username, .. } = &done.output;
     let location = format!("/practices/{practice}/users/{}", segment(username.as_str()));
     Ok(Reply::created(location, object(&done.output)).at(done.position))
@@ -138,7 +138,7 @@ async fn edit(call: Call) -> Result<Reply, Problem> {
         if_match: call.unless_stale(find(&call)?.revision)?,
         name: call.body.get(&RENAMED),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let revision = find(&call).map_or(done.position, |user| user.revision);
     Ok(Reply::ok(object(&done.output)).at(revision))
 }
@@ -149,6 +149,6 @@ async fn delete(call: Call) -> Result<Reply, Problem> {
         username: call.username()?.clone(),
         if_match: call.unless_stale(find(&call)?.revision)?,
     };
-    call.desk.registry().execute(&call.who.actor, operation).await?;
+    call.execute(operation).await?;
     Ok(Reply::nothing())
 }

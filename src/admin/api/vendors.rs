@@ -194,7 +194,7 @@ async fn create(call: Call) -> Result<Reply, Problem> {
         review: given.get(&REVIEW),
         agreement_expires: given.get(&AGREED),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let location = format!("/vendors/{}", done.output.id);
     Ok(Reply::created(location, object(&done.output, true)).at(done.position))
 }
@@ -217,7 +217,7 @@ async fn edit(call: Call) -> Result<Reply, Problem> {
         review: given.patch(&REVIEW),
         agreement_expires: given.patch(&AGREED),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let revision = find(&call).map_or(done.position, |vendor| vendor.revision);
     Ok(Reply::ok(object(&done.output, true)).at(revision))
 }
@@ -237,11 +237,10 @@ async fn list_keys(call: Call) -> Result<Reply, Problem> {
 }
 
 async fn issue(call: Call) -> Result<Reply, Problem> {
-    let registry = call.desk.registry();
     let vendor = find(&call)?.value.id.clone();
     let fresh = super::keys::mint(&call.desk, Purpose::VendorKey).await?;
     let plain = fresh.plain.clone();
-    let done = registry.execute(&call.who.actor, IssueVendorKey { vendor, fresh }).await?;
+    let done = call.execute(IssueVendorKey { vendor, fresh }).await?;
     let VendorKey { vendor, id, .. } = &done.output;
     let location = format!("/vendors/{vendor}/keys/{id}");
     let mut body = key_object(&done.output);
@@ -254,6 +253,6 @@ async fn issue(call: Call) -> Result<Reply, Problem> {
 async fn revoke(call: Call) -> Result<Reply, Problem> {
     let operation =
         RevokeVendorKey { vendor: find(&call)?.value.id.clone(), key: call.vendor_key()? };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     Ok(Reply::ok(key_object(&done.output)))
 }

@@ -13,7 +13,7 @@ use crate::store::{Document, DocumentId};
 
 mod access;
 
-pub use access::{ClearExpired, IssueToken, RevokeToken, SignIn, SignOut};
+pub use access::{ClearExpired, IssueToken, RevokeToken, SignIn, SignOut, over_before};
 
 /// Who did what the gateway does by itself, in the audit.
 const RESERVED: &str = "postern";

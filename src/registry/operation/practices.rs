@@ -96,6 +96,7 @@ impl Operation for EditPractice {
         match &self.plan {
             Patch::Keep => {}
             Patch::Clear => practice.plan = None,
+            Patch::Set(plan) if before.plan.as_ref() == Some(plan) => {}
             Patch::Set(plan) => practice.plan = Some(faults.line("plan", plan, PLAN_CHARS_MAX)),
         }
         practice.api_access = self.api_access.unwrap_or(before.api_access);
@@ -114,6 +115,7 @@ impl Operation for CreateUser {
     fn plan(&self, ground: &Ground<'_>) -> Result<Plan<StaffUser>, Rejection> {
         ground.practice(&self.practice)?;
         let mut faults = Faults::default();
+        faults.unless_key("username", self.username.as_str());
         let name = faults.name(&self.name);
         faults.judge()?;
         if ground.records.user(&self.practice, &self.username).is_some() {

@@ -18,11 +18,13 @@ mod import;
 mod keys;
 mod machine;
 mod practices;
+mod proof;
 mod vendors;
 
 static VAULT: LazyLock<Vault> = LazyLock::new(|| Vault::ephemeral().unwrap());
 
 const START: i64 = 1_800_000_000_000_000;
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -93,14 +93,18 @@ impl KeyPatch {
             }
         }
         if let Some(addresses) = &self.allowed_ips {
-            faults.addresses(addresses);
+            if *key.allowed_ips != **addresses {
+                faults.addresses(addresses);
+            }
             key.allowed_ips = addresses.clone().into();
         }
         match &self.limits {
             Patch::Keep => {}
             Patch::Clear => key.limits = None,
             Patch::Set(limits) => {
-                faults.limits(limits);
+                if key.limits.as_deref() != Some(limits) {
+                    faults.limits(limits);
+                }
                 key.limits = Some(Box::new(limits.clone()));
             }
         }

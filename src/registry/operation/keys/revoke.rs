@@ -1,13 +1,14 @@
 //! Ending a key for good, and showing one again.
 
 use crate::model::{KeyId, Sealed, SubscriberKey};
-use crate::registry::operation::{Ground, Operation, Plan, Rejection, deed};
+use crate::registry::operation::{Ground, IfMatch, Operation, Plan, Rejection, deed, unless_stale};
 use crate::store::Document;
 
 /// For good. Revoking again changes nothing and answers the same; a successor goes on.
 #[derive(Clone, Debug)]
 pub struct RevokeKey {
     pub id: KeyId,
+    pub if_match: IfMatch,
 }
 
 /// Audited; the output is what the vault can open.
@@ -20,7 +21,8 @@ impl Operation for RevokeKey {
     type Output = SubscriberKey;
 
     fn plan(&self, ground: &Ground<'_>) -> Result<Plan<SubscriberKey>, Rejection> {
-        let (_, before) = ground.key(self.id)?;
+        let (revision, before) = ground.key(self.id)?;
+        unless_stale(self.if_match, revision)?;
         if before.revoked_at.is_some() {
             return Ok(Plan::nothing(SubscriberKey::clone(&before)));
         }

@@ -170,7 +170,7 @@ fn is_key_refused(world: &mut World, step: &Step) -> bool {
         }
         Step::Revoke(number) => {
             let id = pick(world, number);
-            world.run(RevokeKey { id }).is_err()
+            world.run(RevokeKey { id, if_match: None }).is_err()
         }
         step => is_admin_refused(world, &step),
     }

@@ -14,6 +14,24 @@ fn edit(id: &str) -> EditPractice {
 }
 
 #[test]
+fn a_plan_that_is_there_already_may_be_sent_back() {
+    let mut world = World::new();
+    let long = "é".repeat(101);
+    // As an earlier version let it in.
+    let plan = world.plan(&create_practice("north")).unwrap().output;
+    let puts = vec![Document::Practice(Practice { plan: Some(long.clone()), ..plan })];
+    let (id, at) = (String::new(), world.now);
+    let change = Change { id, at, puts, removes: Vec::new(), audit: Vec::new() };
+    let _touched = world.records.apply(Position(1), &change);
+    let name = Some("Renamed".to_owned());
+    let sent = EditPractice { name, plan: Patch::Set(long.clone()), ..edit("north") };
+    let after = world.must(sent);
+    assert_eq!((&*after.name, after.plan), ("Renamed", Some(long)));
+    let other = EditPractice { plan: Patch::Set("é".repeat(102)), ..edit("north") };
+    assert_eq!(world.faults(other).len(), 1);
+}
+
+#[test]
 fn all_faults_are_told_at_once_by_their_fields() {
     let mut world = World::new();
     let faulty = CreatePractice {
@@ -127,10 +145,10 @@ fn an_owner_of_keys_stays_until_they_are_revoked() {
     let (one, other) = (world.issued().id, world.issued().id);
     let Rejection::OwnerInUse(told) = world.refusal(delete.clone()) else { panic!() };
     assert!(told.contains("`dr-lee` owns 2 keys"), "{told}");
-    world.must(RevokeKey { id: one });
+    world.must(RevokeKey { id: one, if_match: None });
     let Rejection::OwnerInUse(told) = world.refusal(delete.clone()) else { panic!() };
     assert!(told.contains("1 key that is"), "{told}");
-    world.must(RevokeKey { id: other });
+    world.must(RevokeKey { id: other, if_match: None });
     world.must(delete.clone());
     assert!(world.records.user(&practice("north"), &username("dr-lee")).is_none());
     assert_eq!(world.last_deed().before, Some(serde_json::json!({ "name": "A person" })));
