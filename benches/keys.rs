@@ -66,6 +66,32 @@ fn caller(bencher: Bencher<'_, '_>, keys: usize) {
     });
 }
 
+/// What the bench itself spends on fetching a key from memory: in a gateway it has just come with the request.
+#[divan::bench(args = KEYS, sample_size = 2_000)]
+fn fetching_the_key(bencher: Bencher<'_, '_>, keys: usize) {
+    let scene = Scene::of(keys);
+    let turn = Cell::new(0);
+    bencher.bench_local(|| {
+        turn.set((turn.get() + 7_919) % keys);
+        scene.keys[turn.get()].reveal().bytes().fold(0_u8, |sum, byte| sum ^ byte)
+    });
+}
+
+/// A hundred of them are at work, the others only registered.
+#[divan::bench(args = KEYS, sample_size = 2_000)]
+fn caller_of_a_hundred(bencher: Bencher<'_, '_>, keys: usize) {
+    let scene = Scene::of(keys);
+    let step = (keys / 100).max(1);
+    let turn = Cell::new(0);
+    bencher.bench_local(|| {
+        turn.set((turn.get() + step * 37) % keys);
+        let presented = pair(&scene.keys[turn.get()], &scene.vendor_key);
+        let look = scene.verifier.look_up(&scene.remembered, &scene.view, &presented, NOW);
+        let Lookup::Known(Ok(identity)) = look else { return false };
+        black_box(scene.view.caller(&identity, ADDRESS, NOW)).is_ok()
+    });
+}
+
 #[divan::bench(args = KEYS, sample_size = 2_000)]
 fn wrong_pair(bencher: Bencher<'_, '_>, keys: usize) {
     let scene = Scene::of(keys);
@@ -94,7 +120,7 @@ impl Scene {
         let keys: Vec<PlainKey> = fresh.iter().map(|fresh| fresh.plain.clone()).collect();
         let plain = vendor_key.plain.clone();
         let documents = documents(fresh, vendor_key);
-        let store = Arc::new(Kept { documents: Mutex::new(documents) });
+        let store = Arc::new(Kept { documents: Mutex::new(documents), vault: Mutex::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let node = NodeName::parse("bench").unwrap();
@@ -213,9 +239,10 @@ fn documents(fresh: Vec<Fresh>, vendor_key: Fresh) -> Vec<(Position, Document)> 
     documents.into_iter().map(|document| (Position(1), document)).collect()
 }
 
-/// A store that gives what it was made with, once, and keeps nothing.
+/// A store that gives what it was made with, once a vault has adopted it, and keeps nothing else.
 struct Kept {
     documents: Mutex<Vec<(Position, Document)>>,
+    vault: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Kept {
@@ -233,11 +260,16 @@ impl RegistryStore for Kept {
         false
     }
     fn load(&self) -> Task<'_, Loaded> {
-        let documents = std::mem::take(&mut *self.documents.lock().unwrap());
+        let vault = self.vault.lock().unwrap().clone();
+        let mut documents = Vec::new();
+        if vault.is_some() {
+            documents = std::mem::take(&mut *self.documents.lock().unwrap());
+        }
         let head = AuditHead::default();
-        ready(Loaded { position: Position(1), head, vault: None, documents, used: Vec::new() })
+        ready(Loaded { position: Position(1), head, vault, documents, used: Vec::new() })
     }
-    fn adopt(&self, _vault: String) -> Task<'_, ()> {
+    fn adopt(&self, vault: String) -> Task<'_, ()> {
+        *self.vault.lock().unwrap() = Some(vault);
         ready(())
     }
     fn commit<'a>(
