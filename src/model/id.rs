@@ -23,6 +23,10 @@ impl RequestId {
         Self(bits)
     }
 
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+
     /// The digits, without an allocation.
     pub fn digits(self) -> [u8; Self::LEN] {
         hex::digits(self.0)

@@ -56,6 +56,8 @@ pub enum Refusal {
     Overloaded,
     /// What this node knows of keys is too old to decide by.
     RegistryStale,
+    /// Its record cannot be kept.
+    LogUnavailable,
     UpstreamUnreachable,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -72,7 +74,7 @@ pub struct Lack {
 
 impl Refusal {
     /// Every code there is, for counters and for documents.
-    pub const CODES: [&'static str; 31] = [
+    pub const CODES: [&'static str; 32] = [
         "ambiguous_path",
         "method_override",
         "malformed_request",
@@ -101,6 +103,7 @@ impl Refusal {
         "request_timeout",
         "overloaded",
         "registry_stale",
+        "log_unavailable",
         "upstream_unreachable",
         "upstream_protocol_error",
         "upstream_timeout",
@@ -137,6 +140,7 @@ impl Refusal {
             Self::RequestTimeout => "request_timeout",
             Self::Overloaded => "overloaded",
             Self::RegistryStale => "registry_stale",
+            Self::LogUnavailable => "log_unavailable",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamProtocolError => "upstream_protocol_error",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -181,6 +185,7 @@ mod tests {
             Refusal::RequestTimeout,
             Refusal::Overloaded,
             Refusal::RegistryStale,
+            Refusal::LogUnavailable,
             Refusal::UpstreamUnreachable,
             Refusal::UpstreamProtocolError,
             Refusal::UpstreamTimeout,
