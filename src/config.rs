@@ -26,6 +26,7 @@ mod keys;
 mod later;
 mod listen;
 pub mod listing;
+mod log;
 pub mod openapi;
 mod proxy;
 mod read;
@@ -64,6 +65,7 @@ pub struct Config {
     pub proxy: Proxy,
     pub store: StoreAddress,
     pub keys: KeyRules,
+    pub log: LogRules,
     /// In the order of the file; empty where there are none.
     pub regions: Vec<Region>,
     pub policy: Policy,
@@ -80,6 +82,7 @@ pub struct StartPlaces {
     pub workers: Place,
     pub store: Place,
     pub secrets: Place,
+    pub log_dir: Place,
 }
 
 /// Where the gateway and its admin listener answer.
@@ -286,6 +289,29 @@ pub struct KeyRules {
     /// Of argon2id, for machine-made keys: KiB and passes.
     pub hash_memory_kib: u32,
     pub hash_passes: u32,
+}
+
+/// How access records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRules {
+    /// Where they wait until the store has them.
+    pub dir: PathBuf,
+    pub sync: Duration,
+    pub max_disk: u64,
+    pub retention: Duration,
+    /// The path as it was called, and not the pattern of its rule.
+    pub full_path: bool,
+    /// With its query.
+    pub query: bool,
+    pub on_failure: OnFailure,
+}
+
+/// What happens to a request whose record cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    Deny,
+    /// It is served, and counted as unrecorded.
+    Serve,
 }
 
 /// Host names with an upstream of their own.

@@ -6,7 +6,6 @@ use crate::config::shape::{Field, Format, Record, Shape};
 use crate::config::value;
 
 const NO_LIMITS: &str = "leave it out: rate limits are not part of this version";
-const NO_LOG: &str = "leave it out: access records are not part of this version";
 
 static RATE: Format = Format {
     expected: "a rate such as 600/min",
@@ -68,43 +67,5 @@ pub(super) static LIMITS: Record = Record {
             "What holds while the shared store is away.",
         )
         .later(NO_LIMITS),
-    ],
-};
-
-pub(super) static LOG: Record = Record {
-    name: "`log`",
-    fields: &[
-        Field::new("dir", Shape::Format(&format::FILE), "Where records wait.").later(NO_LOG),
-        Field::new(
-            "sync",
-            Shape::Duration { least: "0s", most: "1h" },
-            "How often the journal is forced to disk.",
-        )
-        .later(NO_LOG),
-        Field::new(
-            "max_disk",
-            Shape::Size { least: "1MiB", most: "1024TiB" },
-            "The most that records may take.",
-        )
-        .later(NO_LOG),
-        Field::new(
-            "retention",
-            Shape::Duration { least: "1h", most: "36500d" },
-            "How long records are kept.",
-        )
-        .later(NO_LOG),
-        Field::new(
-            "path",
-            Shape::Choice { ready: &["template", "full"], later: &[] },
-            "What of a path is recorded.",
-        )
-        .later(NO_LOG),
-        Field::new("query", Shape::Truth, "Whether queries are recorded.").later(NO_LOG),
-        Field::new(
-            "on_failure",
-            Shape::Choice { ready: &["deny", "serve"], later: &[] },
-            "What happens when a record cannot be kept.",
-        )
-        .later(NO_LOG),
     ],
 };

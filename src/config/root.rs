@@ -10,6 +10,7 @@ use crate::config::format;
 use crate::config::keys::KEYS;
 use crate::config::later;
 use crate::config::listen::LISTEN;
+use crate::config::log::LOG;
 use crate::config::proxy::PROXY;
 use crate::config::read::{Reader, View};
 use crate::config::region::REGION;
@@ -18,7 +19,7 @@ use crate::config::shape::{Field, Record, Shape, nearest};
 use crate::config::upstream::UPSTREAM;
 use crate::config::yaml::Node;
 use crate::config::{
-    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, keys, listen, proxy,
+    Config, ErrorShape, Further, Sources, StartPlaces, api, credentials, keys, listen, log, proxy,
     region, route_map, store, upstream,
 };
 use crate::model::Place;
@@ -63,7 +64,7 @@ pub(super) static ROOT: Record = Record {
         Field::new("credentials", Shape::Record(&CREDENTIALS), "Where keys sit in a request."),
         Field::new("keys", Shape::Record(&KEYS), "How keys are issued, and how long they live."),
         Field::new("limits", Shape::Record(&later::LIMITS), "Rate limits and quotas."),
-        Field::new("log", Shape::Record(&later::LOG), "Access records."),
+        Field::new("log", Shape::Record(&LOG), "How access records are kept."),
         Field::new(
             "proxy",
             Shape::Record(&PROXY),
@@ -99,6 +100,7 @@ pub(super) fn load(
     let proxy = proxy::read(part("proxy", &PROXY));
     let store = store::read(&mut reader, root.get("store"));
     let keys = keys::read(&mut reader, part("keys", &KEYS));
+    let log = log::read(&reader, part("log", &LOG));
     let regions = region::read(&mut reader, root.get("regions"), &upstreams);
     let (catalogue, rules) = route_map::read(&mut reader, &mounted, &credentials);
     let names = ["upstreams", "apis"].iter().filter_map(|field| root.get(field));
@@ -121,6 +123,7 @@ pub(super) fn load(
         workers: place("proxy", "workers"),
         store: root.get("store").map_or_else(|| start.clone(), |node| node.place.clone()),
         secrets: place("keys", "secrets"),
+        log_dir: place("log", "dir"),
     };
     let files = reader.finish()?;
     // Without a fault there is a policy.
@@ -134,8 +137,8 @@ pub(super) fn load(
         proxy,
         store,
         keys,
+        log,
         regions,
-
         policy,
         places,
         files,

@@ -262,7 +262,7 @@ mod tests {
         ] {
             assert!(map.is_valid(&route(good)), "{good}");
         }
-        for section in ["limits", "log", "regions"] {
+        for section in ["limits", "regions"] {
             assert!(
                 !configuration.is_valid(&yaml(&format!("{good}\n{section}: {{}}\n"))),
                 "{section}"

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::cli::local;
 use crate::config::{
-    Config, Credentials, ErrorShape, HealthProbe, Identity, KeyRules, Proxy, Region, Schemes,
-    Upstream, UpstreamTls, VendorKeyRule,
+    Config, Credentials, ErrorShape, HealthProbe, Identity, KeyRules, LogRules, OnFailure, Proxy,
+    Region, Schemes, Upstream, UpstreamTls, VendorKeyRule,
 };
 use crate::model::Lifetimes;
 
@@ -98,6 +98,7 @@ fn settings(config: &Config) -> Settings {
     say_credentials(&config.credentials, &mut say);
     say("store", local::named(config));
     say_keys(&config.keys, &mut say);
+    say_log(&config.log, &mut say);
     for Region { name, hosts, upstream } in &config.regions {
         let upstream = config.upstreams.get(upstream.0).map_or("", |upstream| &upstream.name);
         say(&format!("regions.{name}"), format!("{}, upstream {upstream}", hosts.join(" ")));
@@ -164,6 +165,21 @@ fn say_keys(keys: &KeyRules, say: &mut impl FnMut(&str, String)) {
     say("keys.rotate_after", span(rotate_after));
     say("keys.secrets", secrets.display().to_string());
     say("keys.hashing", format!("{hash_memory_kib} KiB, {hash_passes} passes"));
+}
+
+fn say_log(log: &LogRules, say: &mut impl FnMut(&str, String)) {
+    let LogRules { dir, sync, max_disk, retention, full_path, query, on_failure } = log;
+    let on_failure = match on_failure {
+        OnFailure::Deny => "deny",
+        OnFailure::Serve => "serve",
+    };
+    say("log.dir", dir.display().to_string());
+    say("log.sync", format!("{sync:?}"));
+    say("log.max_disk", max_disk.to_string());
+    say("log.retention", format!("{retention:?}"));
+    say("log.path", if *full_path { "full" } else { "template" }.to_owned());
+    say("log.query", query.to_string());
+    say("log.on_failure", on_failure.to_owned());
 }
 
 /// Taken apart field by field, so that a new one cannot be forgotten here.

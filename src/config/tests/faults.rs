@@ -100,7 +100,9 @@ fn one_mistake_is_one_fault() {
 fn only_what_can_be_written_is_said_to_be_known() {
     check_added(
         "bogus: 1",
-        &["known are listen, store, upstreams, apis, regions, errors, credentials, keys, proxy"],
+        &[
+            "known are listen, store, upstreams, apis, regions, errors, credentials, keys, log, proxy",
+        ],
     );
 }
 
@@ -205,10 +207,20 @@ fn what_comes_later_is_refused_and_its_value_judged() {
         &["`limits.key` is not", "did you mean 600/min?"],
     );
     check_added("limits: {}", &["`limits` is not available yet"]);
-    check_added(
-        "log: { sync: 100ms, query: off }",
-        &["`log.sync`", "`log.query` is not", "write false"],
-    );
+}
+
+#[test]
+fn how_records_are_kept_is_held_against_its_form() {
+    for (field, fault) in [
+        ("query: off", "expected true or false, found `off` — write false"),
+        ("path: templates", "template"),
+        ("max_disk: 10GB", "did you mean 10GiB?"),
+        ("max_disk: 1KiB", "out of range"),
+        ("retention: 5m", "out of range"),
+        ("on_failure: refuse", "deny"),
+    ] {
+        check_added(&format!("log:\n  {field}"), &[fault]);
+    }
 }
 
 #[test]
