@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::store::RegistryStore;
 
+pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod feed;

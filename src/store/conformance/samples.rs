@@ -169,7 +169,11 @@ pub(crate) fn one_of_each() -> Vec<Document> {
             created_at: moment(8),
             expires_at: moment(700),
         }),
-        Document::DeadToken(DeadToken { id: id("dddddddddd01"), expires_at: moment(600) }),
+        Document::DeadToken(DeadToken {
+            id: id("dddddddddd01"),
+            key: Some(id("kkkkkkkkkk01")),
+            expires_at: moment(600),
+        }),
     ]
 }
 
