@@ -5,6 +5,7 @@
 //!   postern.db          0600   everything that is kept (`schema` has the tables)
 //!   postern.db-wal      0600   changes on their way into it; part of it until a clean end
 //!   postern.db-shm      0600   which of them are where; made anew when it is lost
+//!   access.db           0600   access records and their sums, with files like these beside it ([`access`])
 //!   lock                0600   held by the process that serves; says its number
 //! ```
 //!
@@ -34,6 +35,7 @@ use crate::store::{
     RegistryStore, Safety, StoreError, Task,
 };
 
+pub(super) mod access;
 mod audit;
 mod backup;
 mod changes;
@@ -52,6 +54,7 @@ pub use backup::{Copied, back_up};
 
 use clerk::{Clerk, Errand};
 use lock::Lock;
+use schema::REGISTRY;
 
 /// Where the files of a store are.
 #[derive(Clone, Debug)]
@@ -60,6 +63,10 @@ struct Home(PathBuf);
 impl Home {
     fn database(&self) -> PathBuf {
         self.0.join("postern.db")
+    }
+
+    fn history(&self) -> PathBuf {
+        self.0.join("access.db")
     }
 
     fn lock(&self) -> PathBuf {
@@ -110,11 +117,12 @@ impl EmbeddedStore {
             Mode::Reader => (None, None),
             Mode::Sole => {
                 let lock = opening::make_directory(&home).and_then(|()| Lock::take(&home))?;
-                let connection = opening::to_write(&home)?;
+                let connection = opening::to_write(&home, &file, REGISTRY)?;
                 (Some(lock), Some(Clerk::start("store writer", file.clone(), connection)?))
             }
         };
-        let reader = Clerk::start("store reader", file, opening::to_read(&home)?)?;
+        let connection = opening::to_read(&home, &file, REGISTRY)?;
+        let reader = Clerk::start("store reader", file, connection)?;
         Ok(Self { home, reader, writer, latest, _lock: lock })
     }
 
@@ -183,7 +191,7 @@ impl RegistryStore for EmbeddedStore {
         let change = change.clone();
         let latest = self.latest.clone();
         Box::pin(self.write(LONG, move |store| {
-            let position = changes::commit(store, after, &change)?;
+            let position = changes::commit_synced(store, after, &change)?;
             // From here, so that a change whose writer gave up waiting is news, too.
             latest.send_replace(position);
             Ok(Committed { position, replicas: None })
@@ -242,6 +250,6 @@ impl RegistryStore for EmbeddedStore {
 
     fn concerns(&self) -> Task<'_, Vec<String>> {
         let home = self.home.clone();
-        Box::pin(self.read(SHORT, move |store| concerns::of(store, &home)))
+        Box::pin(self.read(SHORT, move |store| concerns::of(store, &home, &home.database())))
     }
 }

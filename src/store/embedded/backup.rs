@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::StoreError;
 use crate::store::embedded::fault::Fault;
+use crate::store::embedded::schema::REGISTRY;
 use crate::store::embedded::{Home, changes, opening};
 
 /// A backup that was made.
@@ -29,7 +30,8 @@ pub fn back_up(directory: &Path, to: &Path) -> Result<Copied, StoreError> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(exists(to));
     }
-    let source = opening::to_read(&Home(directory.to_owned()))?;
+    let home = Home(directory.to_owned());
+    let source = opening::to_read(&home, &home.database(), REGISTRY)?;
     let copy = Unfinished::make(to)?;
     let documents = copy_pages(&source, &copy.0).map_err(|fault| fault.told(&copy.0))?;
     let bytes = copy.finish(to).map_err(|error| match error.kind() {

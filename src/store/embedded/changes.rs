@@ -38,6 +38,16 @@ pub(super) fn adopt(connection: &mut Connection, vault: &str) -> Result<(), Faul
     }
 }
 
+/// On the disk when it returns. A heartbeat lowers that for itself, and may have failed to raise it again.
+pub(super) fn commit_synced(
+    connection: &mut Connection,
+    after: Position,
+    change: &Change,
+) -> Result<Position, Fault> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    commit(connection, after, change)
+}
+
 pub(super) fn commit(
     connection: &mut Connection,
     after: Position,

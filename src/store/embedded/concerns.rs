@@ -9,7 +9,8 @@ use rusqlite::Connection;
 use crate::store::embedded::Home;
 use crate::store::embedded::fault::Fault;
 
-pub(super) fn of(connection: &Connection, home: &Home) -> Result<Vec<String>, Fault> {
+/// `file` is the one that the connection has open.
+pub(super) fn of(connection: &Connection, home: &Home, file: &Path) -> Result<Vec<String>, Fault> {
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     let journal = (mode != "wal").then(|| {
         format!(
@@ -18,7 +19,7 @@ pub(super) fn of(connection: &Connection, home: &Home) -> Result<Vec<String>, Fa
             home.0.display()
         )
     });
-    let exposed = [(home.0.clone(), "700"), (home.database(), "600")];
+    let exposed = [(home.0.clone(), "700"), (file.to_owned(), "600")];
     let exposed = exposed.iter().filter_map(|(path, mode)| exposure(path, mode));
     Ok(exposed.chain(journal).collect())
 }

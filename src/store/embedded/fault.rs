@@ -6,6 +6,9 @@ use rusqlite::ErrorCode;
 
 use crate::store::{StoreError, Unreadable};
 
+/// The file of the history.
+const HISTORY: &str = "access.db";
+
 /// Why an errand failed, before it is known on which file.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -13,6 +16,8 @@ pub(super) enum Fault {
     /// In the very moment of committing.
     Committing(rusqlite::Error),
     Told(StoreError),
+    /// What cannot be read, whatever is to be done about it.
+    Damaged(String),
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -36,12 +41,13 @@ impl From<Unreadable> for Fault {
 impl Fault {
     /// A number or a text that no version of ours has written.
     pub(super) fn damaged(what: &str) -> Self {
-        Self::Told(StoreError::Corrupt(format!("{what} cannot be read; {RESTORE}")))
+        Self::Damaged(format!("{what} cannot be read"))
     }
 
     pub(super) fn told(self, file: &Path) -> StoreError {
         match self {
             Self::Told(error) => error,
+            Self::Damaged(what) => StoreError::Corrupt(format!("{what}; {}", remedy(file))),
             Self::Sqlite(error) => explain(file, &error),
             // A sync that failed says nothing of what is on the disk: the bytes may be there, and whole.
             Self::Committing(error)
@@ -54,16 +60,24 @@ impl Fault {
     }
 }
 
-const RESTORE: &str = "restore a backup";
+/// A backup has the registry alone; and without its history a gateway serves as before.
+fn remedy(file: &Path) -> &'static str {
+    if file.file_name().is_some_and(|name| name == HISTORY) {
+        "stop the gateway and move access.db, access.db-wal and access.db-shm away: it makes them anew as it starts, and what \
+         the journal still has is in them then"
+    } else {
+        "restore a backup"
+    }
+}
 
 pub(super) fn explain(file: &Path, error: &rusqlite::Error) -> StoreError {
-    let file = file.display();
+    let (file, remedy) = (file.display(), remedy(file));
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => {
-            StoreError::Corrupt(format!("{file} is damaged ({error}); {RESTORE}"))
+            StoreError::Corrupt(format!("{file} is damaged ({error}); {remedy}"))
         }
         Some(ErrorCode::NotADatabase) => StoreError::Corrupt(format!(
-            "{file} is not a store, or its beginning is damaged; {RESTORE}, or move the file away"
+            "{file} is not a store, or its beginning is damaged; {remedy}"
         )),
         Some(ErrorCode::DiskFull) => {
             StoreError::Unavailable(format!("no space is left on the disk of {file}"))
@@ -103,6 +117,24 @@ mod tests {
         assert!(matches!(full, StoreError::Unavailable(_)), "{full}");
         let before = Fault::Sqlite(failure(ffi::SQLITE_IOERR_WRITE)).told(file);
         assert!(matches!(before, StoreError::Unavailable(_)), "{before}");
+    }
+
+    #[test]
+    fn what_is_to_be_done_about_damage_fits_the_file() {
+        let damage = || {
+            let faults = [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB].map(|code| failure(code).into());
+            faults.into_iter().chain([Fault::damaged("a block")])
+        };
+        for fault in damage() {
+            let told = fault.told(Path::new("data/access.db"));
+            assert!(matches!(told, StoreError::Corrupt(_)), "{told}");
+            let told = told.to_string();
+            assert!(told.contains("access.db-wal") && !told.contains("backup"), "{told}");
+        }
+        for fault in damage() {
+            let told = fault.told(Path::new("data/postern.db")).to_string();
+            assert!(told.contains("restore a backup") && !told.contains("access.db"), "{told}");
+        }
     }
 
     #[test]

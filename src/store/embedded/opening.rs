@@ -10,8 +10,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::StoreError;
+use crate::store::embedded::Home;
 use crate::store::embedded::fault::Fault;
-use crate::store::embedded::{Home, schema};
+use crate::store::embedded::schema::{self, Form};
 
 /// How long to wait for another process's lock on the file. Nobody holds one for long: a backup reads without.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -28,9 +29,8 @@ pub(super) fn make_directory(home: &Home) -> Result<(), StoreError> {
 }
 
 /// SQLite would make the file with the permissions of the process's mask; its other files take after this one.
-fn make_file(home: &Home) -> Result<(), StoreError> {
-    let file = home.database();
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
+fn make_file(home: &Home, file: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let synced = match made {
         Ok(_new) => sync_directory(&home.0),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -46,32 +46,34 @@ pub(super) fn sync_directory(directory: &Path) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-pub(super) fn to_write(home: &Home) -> Result<Connection, StoreError> {
-    make_file(home)?;
-    let file = home.database();
-    prepare(&file).map_err(|fault| fault.told(&file))
+/// One of the files of a store.
+pub(super) fn to_write(home: &Home, file: &Path, form: Form) -> Result<Connection, StoreError> {
+    make_file(home, file)?;
+    prepare(file, form).map_err(|fault| fault.told(file))
 }
 
-fn prepare(file: &Path) -> Result<Connection, Fault> {
+fn prepare(file: &Path, form: Form) -> Result<Connection, Fault> {
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // A store that is refused is left as it is: closing it must not bring its log home.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let found = schema::look(&connection)?;
+    let found = schema::look(&connection, form)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    if found == schema::Found::Nothing && form.shrinks {
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    }
     // Where the file system cannot do it, the mode stays what it was: `concerns` tells.
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_mode| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     // What an import leaves of the log beyond this is given back to the disk.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_limit| Ok(()))?;
-    schema::migrate(&mut connection, found)?;
+    schema::migrate(&mut connection, found, form)?;
     Ok(connection)
 }
 
 /// Beside whoever serves, or where nobody does.
-pub(super) fn to_read(home: &Home) -> Result<Connection, StoreError> {
-    let file = home.database();
+pub(super) fn to_read(home: &Home, file: &Path, form: Form) -> Result<Connection, StoreError> {
     // SQLite would say that it cannot open the file, and not why.
-    match fs::metadata(&file) {
+    match fs::metadata(file) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let directory = home.0.display();
@@ -82,18 +84,18 @@ pub(super) fn to_read(home: &Home) -> Result<Connection, StoreError> {
             return Err(StoreError::Unavailable(format!("{file} cannot be read: {error}")));
         }
     }
-    let connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let looked = connection.map_err(Fault::from).and_then(|connection| {
-        let found = schema::look(&connection)?;
+        let found = schema::look(&connection, form)?;
         Ok((connection, found))
     });
-    let (connection, found) = looked.map_err(|fault| fault.told(&file))?;
+    let (connection, found) = looked.map_err(|fault| fault.told(file))?;
     match found {
         schema::Found::Nothing => {
             let directory = home.0.display();
             Err(StoreError::Unavailable(format!("the store at {directory} was never begun")))
         }
-        found if schema::is_current(found) => Ok(connection),
+        found if schema::is_current(found, form) => Ok(connection),
         schema::Found::Version(_) => Err(StoreError::Corrupt(
             "it was written by an earlier version of Postern; start the gateway once, which brings it up to date"
                 .to_owned(),

@@ -1,19 +1,30 @@
 //! The tables, and how a store of an earlier version becomes one of this.
 //!
-//! `PRAGMA user_version` counts the migrations that a store has seen, `PRAGMA application_id` says that it is one of ours.
-//! A migration is written once and never edited after a release: the next change of the tables is the next function.
+//! `PRAGMA user_version` counts the migrations that a store has seen, `PRAGMA application_id` says that it is one of ours,
+//! and which: the registry's file or the history's. A migration is written once and never edited after a release: the next
+//! change of the tables is the next function.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::store::StoreError;
 use crate::store::embedded::fault::Fault;
 
-type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
+pub(super) type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
 
 const MIGRATIONS: &[Migration] = &[first_tables];
 
+/// What a file of ours holds, by its mark and the migrations that made it.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub(super) application: i64,
+    pub(super) migrations: &'static [Migration],
+    /// Whether free pages are given back to the disk (`PRAGMA incremental_vacuum`). Settled when the file is made.
+    pub(super) shrinks: bool,
+}
+
 /// "PSTR".
-const APPLICATION: i64 = 0x5053_5452;
+pub(super) const REGISTRY: Form =
+    Form { application: 0x5053_5452, migrations: MIGRATIONS, shrinks: false };
 
 /// What a file holds, before anything is done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +34,19 @@ pub(super) enum Found {
 }
 
 /// Refuses what is not ours, and what a later version has written. Writes nothing.
-pub(super) fn look(connection: &Connection) -> Result<Found, Fault> {
+pub(super) fn look(connection: &Connection, form: Form) -> Result<Found, Fault> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(Found::Nothing);
     }
-    if number("application_id")? != APPLICATION {
+    if number("application_id")? != form.application {
         let other = "the file is a database of another program; choose another directory";
         return Err(StoreError::Corrupt(other.to_owned()).into());
     }
     let version = number("user_version")?;
-    let known = MIGRATIONS.len();
+    let known = form.migrations.len();
     match usize::try_from(version) {
         Ok(version) if version <= known => Ok(Found::Version(version)),
         _ => Err(StoreError::Corrupt(format!(
@@ -47,16 +58,13 @@ pub(super) fn look(connection: &Connection) -> Result<Found, Fault> {
 }
 
 /// For a reader, who changes nothing.
-pub(super) fn is_current(found: Found) -> bool {
-    found == Found::Version(MIGRATIONS.len())
-}
-
-pub(super) fn migrate(connection: &mut Connection, found: Found) -> Result<(), Fault> {
-    run(connection, found, MIGRATIONS)
+pub(super) fn is_current(found: Found, form: Form) -> bool {
+    found == Found::Version(form.migrations.len())
 }
 
 /// Each in a transaction of its own, with the number that says that it is done.
-fn run(connection: &mut Connection, found: Found, migrations: &[Migration]) -> Result<(), Fault> {
+pub(super) fn migrate(connection: &mut Connection, found: Found, form: Form) -> Result<(), Fault> {
+    let Form { application, migrations, .. } = form;
     let done = match found {
         Found::Nothing => 0,
         Found::Version(version) => version,
@@ -65,7 +73,7 @@ fn run(connection: &mut Connection, found: Found, migrations: &[Migration]) -> R
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         migration(&transaction)?;
         transaction.pragma_update(None, "user_version", number)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "application_id", application)?;
         transaction.commit()?;
     }
     Ok(())
@@ -141,16 +149,20 @@ mod tests {
     #[test]
     fn a_new_store_gets_every_table_and_the_number_of_the_last_migration() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let found = look(&connection).unwrap();
+        let found = look(&connection, REGISTRY).unwrap();
         assert_eq!(found, Found::Nothing);
-        assert!(!is_current(found));
-        migrate(&mut connection, found).unwrap();
-        let found = look(&connection).unwrap();
+        assert!(!is_current(found, REGISTRY));
+        migrate(&mut connection, found, REGISTRY).unwrap();
+        let found = look(&connection, REGISTRY).unwrap();
         assert_eq!(found, Found::Version(MIGRATIONS.len()));
-        assert!(is_current(found));
+        assert!(is_current(found, REGISTRY));
         let expected = ["audit", "changes", "documents", "meta", "nodes", "receipts", "used"];
         assert_eq!(tables(&connection), expected);
-        migrate(&mut connection, found).unwrap();
+        migrate(&mut connection, found, REGISTRY).unwrap();
+    }
+
+    fn of(migrations: &'static [Migration]) -> Form {
+        Form { migrations, ..REGISTRY }
     }
 
     fn a_second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -164,9 +176,9 @@ mod tests {
     #[test]
     fn a_store_of_an_earlier_version_keeps_what_it_has() {
         let mut connection = Connection::open_in_memory().unwrap();
-        run(&mut connection, Found::Nothing, &[first_tables]).unwrap();
+        migrate(&mut connection, Found::Nothing, of(&[first_tables])).unwrap();
         connection.execute("INSERT INTO nodes VALUES ('gw-1', 4, 5)", []).unwrap();
-        run(&mut connection, Found::Version(1), &[first_tables, a_second]).unwrap();
+        migrate(&mut connection, Found::Version(1), of(&[first_tables, a_second])).unwrap();
         let sql = "SELECT name, position, region FROM nodes";
         let row = connection.query_row(sql, [], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
@@ -177,8 +189,8 @@ mod tests {
     #[test]
     fn a_migration_that_fails_leaves_the_version_before_it() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let all: &[Migration] = &[first_tables, a_second, a_third_that_fails];
-        run(&mut connection, Found::Nothing, all).unwrap_err();
+        let all = of(&[first_tables, a_second, a_third_that_fails]);
+        migrate(&mut connection, Found::Nothing, all).unwrap_err();
         let version: i64 =
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, 2);
@@ -189,7 +201,7 @@ mod tests {
     fn a_database_of_another_program_is_refused() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE letters (a TEXT)").unwrap();
-        let refused = look(&connection).unwrap_err().told(std::path::Path::new("x"));
+        let refused = look(&connection, REGISTRY).unwrap_err().told(std::path::Path::new("x"));
         assert!(refused.to_string().contains("another program"), "{refused}");
     }
 }

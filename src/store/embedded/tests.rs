@@ -12,7 +12,8 @@ use tempfile::TempDir;
 use crate::store::conformance::Subject;
 use crate::store::conformance::samples::{change, commit, key, key_id, moment, practice};
 use crate::store::embedded::changes::REMEMBERED;
-use crate::store::embedded::{back_up, open};
+use crate::store::embedded::schema::REGISTRY;
+use crate::store::embedded::{Home, back_up, open, opening};
 use crate::store::{Document, Mode, News, Position, RegistryStore, Safety, StoreError};
 
 struct EmbeddedSubject {
@@ -47,6 +48,11 @@ fn home() -> (TempDir, std::path::PathBuf) {
 
 async fn refusal(data: &Path, mode: Mode) -> StoreError {
     open(data, mode).await.map(|store| format!("{store:?}")).unwrap_err()
+}
+
+fn writer(data: &Path) -> Connection {
+    let home = Home(data.to_owned());
+    opening::to_write(&home, &home.database(), REGISTRY).unwrap()
 }
 
 fn mode_of(path: &Path) -> u32 {
@@ -255,7 +261,7 @@ async fn a_full_disk_refuses_a_change_and_keeps_what_was_there() {
     some_store(&data).await;
     let store = open(&data, Mode::Sole).await.unwrap();
     // What SQLite says at its own limit of pages is what it says at the disk's.
-    let mut full = super::opening::to_write(&super::Home(data.clone())).unwrap();
+    let mut full = writer(&data);
     full.pragma_update_and_check(None, "max_page_count", 1, |_pages| Ok(())).unwrap();
     let big = change("big", (0..200).map(|n| Document::Key(key(n))).collect());
     let error = super::changes::commit(&mut full, Position(3), &big).unwrap_err();
@@ -269,10 +275,23 @@ async fn a_full_disk_refuses_a_change_and_keeps_what_was_there() {
 }
 
 #[tokio::test]
+async fn a_change_is_synced_whatever_a_heartbeat_left_behind() {
+    let (_directory, data) = home();
+    drop(open(&data, Mode::Sole).await.unwrap());
+    let home = Home(data.clone());
+    let mut connection = opening::to_write(&home, &home.database(), REGISTRY).unwrap();
+    connection.pragma_update(None, "synchronous", "normal").unwrap();
+    super::changes::commit_synced(&mut connection, Position(0), &change("a", vec![])).unwrap();
+    let full = 2;
+    let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+    assert_eq!(synchronous, Ok(full));
+}
+
+#[tokio::test]
 async fn the_feed_forgets_the_oldest_changes() {
     let (_directory, data) = home();
     drop(open(&data, Mode::Sole).await.unwrap());
-    let mut connection = super::opening::to_write(&super::Home(data.clone())).unwrap();
+    let mut connection = writer(&data);
     // A sync for each of a thousand changes is not what this is about.
     connection.pragma_update(None, "synchronous", "off").unwrap();
     let last = REMEMBERED + 10;
