@@ -1,9 +1,10 @@
-//! What about a Redis is not safe for a registry, in sentences for people that say what to do.
+//! What about a Redis is not safe for a registry, or for access records, in sentences for people that say what to do.
 
 use redis::Pipeline;
 
 use crate::store::StoreError;
 use crate::store::redis::fault::{Kind, Trouble};
+use crate::store::redis::line::Line;
 use crate::store::redis::{RedisStore, door};
 
 /// What Postern needs: exclusive ranges and `HELLO`, among others.
@@ -22,20 +23,105 @@ struct Settings {
 pub(super) async fn concerns(store: &RedisStore) -> Result<Vec<String>, StoreError> {
     let connected = store.talk.far_end().await?;
     let at = door::name(&connected.server);
-    let settings = Settings {
-        version: connected.version,
-        appendonly: setting(store, "appendonly").await?,
-        appendfsync: setting(store, "appendfsync").await?,
-        save: setting(store, "save").await?,
-        maxmemory_policy: setting(store, "maxmemory-policy").await?,
-    };
+    let settings = Settings { version: connected.version, ..settings(&store.talk).await? };
     Ok(judge(&settings).into_iter().map(|concern| format!("Redis at {at}: {concern}")).collect())
 }
 
-async fn setting(store: &RedisStore, name: &str) -> Result<Option<String>, Trouble> {
+async fn settings(line: &Line) -> Result<Settings, Trouble> {
+    Ok(Settings {
+        version: String::new(),
+        appendonly: setting(line, "appendonly").await?,
+        appendfsync: setting(line, "appendfsync").await?,
+        save: setting(line, "save").await?,
+        maxmemory_policy: setting(line, "maxmemory-policy").await?,
+    })
+}
+
+/// Of the Redis that has the access records, which in a cluster may be another one. What is said of the registry's is not
+/// said again in other words: this is about records alone.
+pub(super) async fn of_records(line: &Line) -> Result<Vec<String>, StoreError> {
+    let at = door::name(&line.far_end().await?.server);
+    let settings = settings(line).await?;
+    let memory = Memory::read(&info(line, "memory").await?);
+    let concerns = judge_for_records(&settings, &memory);
+    Ok(concerns.into_iter().map(|concern| format!("Redis at {at}: {concern}")).collect())
+}
+
+/// In bytes; None where Redis does not tell, or has no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Memory {
+    used: Option<u64>,
+    most: Option<u64>,
+}
+
+impl Memory {
+    fn read(info: &str) -> Self {
+        let number = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|number| number.trim().parse().ok())
+        };
+        Self { used: number("used_memory"), most: number("maxmemory").filter(|most| *most > 0) }
+    }
+
+    /// Its share in percent.
+    fn share(self) -> Option<u64> {
+        let share = u128::from(self.used?) * 100 / u128::from(self.most?.max(1));
+        u64::try_from(share).ok()
+    }
+}
+
+/// Nothing where an ACL forbids it.
+async fn info(line: &Line, section: &str) -> Result<String, Trouble> {
+    let mut question: Pipeline = redis::pipe();
+    question.cmd("INFO").arg(section);
+    match line.ask::<(String,)>(&question).await {
+        Ok((answer,)) => Ok(answer),
+        Err(trouble) if matches!(trouble.kind, Kind::Settings | Kind::Nonsense) => {
+            Ok(String::new())
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// From here on its memory is said to be nearly full, in percent.
+const NEARLY_FULL: u64 = 80;
+
+fn judge_for_records(settings: &Settings, memory: &Memory) -> Vec<String> {
+    let mut concerns = Vec::new();
+    let policy = settings.maxmemory_policy.as_deref().unwrap_or_default();
+    let evicts = policy.starts_with("allkeys-");
+    if evicts {
+        concerns.push(format!(
+            "access records WILL be lost: maxmemory-policy is {policy}, so when its memory is full it drops whole keys without \
+             an error, and the records of the whole retention are one key, `postern:access`. Only what the journals still \
+             have comes back. Set maxmemory-policy to noeviction."
+        ));
+    }
+    if settings.appendonly.as_deref() == Some("no") {
+        concerns.push(
+            "appendonly is no, so access records are lost when it ends without warning, but for those that the journals \
+             still have. Set appendonly to yes."
+                .to_owned(),
+        );
+    }
+    if let Some(share) = memory.share().filter(|share| *share >= NEARLY_FULL) {
+        let then = if evicts {
+            "then it drops access records, and whatever else it has"
+        } else {
+            "then it takes no more access records, and they wait in the journals until `log.max_disk`"
+        };
+        concerns.push(format!(
+            "its memory is nearly full ({share} % of maxmemory): {then}. Raise maxmemory, give it more, or shorten \
+             `log.retention`."
+        ));
+    }
+    concerns
+}
+
+async fn setting(line: &Line, name: &str) -> Result<Option<String>, Trouble> {
     let mut question: Pipeline = redis::pipe();
     question.cmd("CONFIG").arg("GET").arg(name);
-    match store.talk.ask::<(Vec<String>,)>(&question).await {
+    match line.ask::<(Vec<String>,)>(&question).await {
         Ok((answer,)) => Ok(answer.into_iter().nth(1)),
         // Forbidden by an ACL, or taken away by a provider.
         Err(trouble) if matches!(trouble.kind, Kind::Settings | Kind::Nonsense) => Ok(None),
@@ -144,6 +230,28 @@ mod tests {
             assert_eq!(concerns.len(), 1, "{concerns:?}");
             assert!(concerns[0].contains(expected), "{concerns:?}");
         }
+    }
+
+    #[test]
+    fn what_endangers_records_is_said_at_its_weight() {
+        let safe = settings("yes", "everysec", "", "noeviction");
+        let half = Memory::read("used_memory:50\r\nused_memory_rss:99\r\nmaxmemory:100\r\n");
+        assert_eq!(half, Memory { used: Some(50), most: Some(100) });
+        assert_eq!(judge_for_records(&safe, &half), [""; 0]);
+        let unlimited = Memory::read("used_memory:50\r\nmaxmemory:0\r\n");
+        assert_eq!(judge_for_records(&safe, &unlimited), [""; 0]);
+        assert_eq!(judge_for_records(&Settings::default(), &Memory::default()), [""; 0]);
+
+        let full = Memory { used: Some(80), most: Some(100) };
+        let told = judge_for_records(&safe, &full);
+        assert!(told.len() == 1 && told[0].contains("80 % of maxmemory"), "{told:?}");
+        assert!(told[0].contains("wait in the journals"), "{told:?}");
+        let evicting = settings("yes", "everysec", "", "allkeys-lru");
+        let told = judge_for_records(&evicting, &full);
+        assert!(told[0].contains("WILL be lost") && told[0].contains("noeviction"), "{told:?}");
+        assert!(told[1].contains("drops access records"), "{told:?}");
+        let volatile = judge_for_records(&settings("no", "everysec", "", "noeviction"), &half);
+        assert!(volatile.len() == 1 && volatile[0].contains("appendonly"), "{volatile:?}");
     }
 
     #[test]

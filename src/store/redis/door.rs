@@ -1,7 +1,7 @@
-//! Finds the primary that has the registry, and connects to it.
+//! Finds the primary that has the registry (or the access records), and connects to it.
 //!
-//! Whatever the layout, all that Postern keeps is on one primary at a time: a single server is it; Sentinels name it; a
-//! cluster points to it (all names share a slot). So there is one kind of connection, and a failover is the same everywhere:
+//! Whatever the layout, all of either is on one primary at a time: a single server is it; Sentinels name it; a cluster
+//! points to it (all names share a slot). So there is one kind of connection, and a failover is the same everywhere:
 //! the connection ends or is refused, and the next one is made to whoever is the primary then.
 
 use std::collections::HashMap;
@@ -46,6 +46,8 @@ pub(super) struct Door {
     address: RedisAddress,
     mode: Mode,
     tls: Option<TlsConnector>,
+    /// In a cluster, whoever has this key is the primary that is looked for.
+    key: &'static str,
     /// Nodes of the cluster that were heard of beyond those of the configuration.
     heard_of: Mutex<Vec<Server>>,
 }
@@ -79,7 +81,13 @@ impl Door {
         roots: Option<RootCertStore>,
     ) -> Result<Self, Trouble> {
         let tls = if address.tls { Some(tls::connector(roots)?) } else { None };
-        Ok(Self { address: address.clone(), mode, tls, heard_of: Mutex::default() })
+        let key = names::META;
+        Ok(Self { address: address.clone(), mode, tls, key, heard_of: Mutex::default() })
+    }
+
+    /// To another slot of a cluster than that of the registry.
+    pub(super) fn that_leads_to(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     pub(super) fn layout(&self) -> &RedisLayout {
@@ -246,6 +254,7 @@ impl Door {
             address: self.address.clone(),
             mode: Mode::Reader,
             tls: self.tls.clone(),
+            key: self.key,
             heard_of: Mutex::default(),
         }
     }
@@ -308,11 +317,8 @@ impl Door {
 
     async fn asked_for_our_slot(&self, server: &Server) -> Result<Whose, Trouble> {
         let mut connected = self.reach(server, self.settings()).await?;
-        let asked = redis::cmd("HGET")
-            .arg(names::META)
-            .arg("position")
-            .query_async::<Option<String>>(&mut connected.connection)
-            .await;
+        let asked =
+            redis::cmd("EXISTS").arg(self.key).query_async::<u8>(&mut connected.connection).await;
         let Err(error) = asked else { return Ok(Whose::Its) };
         let moved = Reply::of(&error).filter(|reply| reply.code == "MOVED");
         moved

@@ -93,8 +93,31 @@ impl Reply {
         }
         let errors = error.clone().into_server_errors()?;
         let (_, first) = errors.first()?;
-        let detail = first.details().unwrap_or_default().chars().take(200).collect();
-        Some(Self { code: first.code().to_owned(), detail })
+        let detail: String = first.details().unwrap_or_default().chars().take(200).collect();
+        Some(Self::out_of_script(first.code(), &detail))
+    }
+
+    /// Redis 6.2 tells what a script ran into behind a code that says nothing:
+    /// `ERR Error running script (call to f_…): @user_script:12: -READONLY You can't …`, or without the dash.
+    fn out_of_script(code: &str, detail: &str) -> Self {
+        let as_told = || Self { code: code.to_owned(), detail: detail.to_owned() };
+        let is_of_script = code == "ERR" && detail.starts_with("Error running script");
+        let Some((_, mut inner)) = detail.split_once("): ").filter(|_| is_of_script) else {
+            return as_told();
+        };
+        // The line, once or twice.
+        while let Some(place) = inner.strip_prefix("@user_script:") {
+            let behind =
+                place.trim_start().trim_start_matches(|digit: char| digit.is_ascii_digit());
+            let Some(behind) = behind.strip_prefix(':') else { return as_told() };
+            inner = behind.trim_start();
+        }
+        let inner = inner.strip_prefix('-').unwrap_or(inner);
+        let (first, rest) = inner.split_once(' ').unwrap_or((inner, ""));
+        if first.is_empty() || !first.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return as_told();
+        }
+        Self { code: first.to_owned(), detail: rest.to_owned() }
     }
 }
 
@@ -107,7 +130,7 @@ fn sort(reply: &Reply) -> (Kind, String) {
     let told = |what: &str| format!("{what} ({code} {detail})");
     match code.as_str() {
         "READONLY" => (Kind::Elsewhere, told("it is a replica now and takes no changes")),
-        "MOVED" => (Kind::Elsewhere, told("another node of the cluster has the registry now")),
+        "MOVED" => (Kind::Elsewhere, told("another node of the cluster has it now")),
         // Not loaded where the command came to be run: a restart or SCRIPT FLUSH. A new connection loads them.
         "NOSCRIPT" => (Kind::Elsewhere, "it has forgotten the scripts".to_owned()),
         "UNBLOCKED" => (Kind::Elsewhere, told("it changed its role")),
@@ -129,8 +152,13 @@ fn sort(reply: &Reply) -> (Kind, String) {
         "NOPERM" => {
             (Kind::Settings, told("its ACL forbids this user what Postern needs: extend the ACL"))
         }
+        // What a script may not do is told with a code that says nothing.
+        "ERR" if detail.starts_with("The user executing the script can't") => {
+            (Kind::Settings, told("its ACL forbids this user what Postern needs: extend the ACL"))
+        }
         "WRONGTYPE" => {
-            (Kind::Nonsense, "a key that begins with {postern} is not Postern's".to_owned())
+            (Kind::Nonsense, "a key of Postern's name (postern:access, {postern:access}:… or {postern}:…) is of another type than Postern \
+             made it: something else writes under these names, so give Postern a database of its own".to_owned())
         }
         _ => (Kind::Nonsense, told("it refused")),
     }
@@ -164,6 +192,45 @@ mod tests {
             assert!(text.len() > 10, "{code}: {text}");
             // What was refused was not done.
             assert!(!Trouble::new(kind, text).leaves_doubt(), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_script_ran_into_is_sorted_by_its_own_code() {
+        let script = "Error running script (call to f_6b1bf486c81ceb7edf3c093f4c48582e38c0e791): ";
+        let read_only = "READONLY You can't write against a read only replica.";
+        for place in [
+            "@user_script:12: -",
+            "@user_script:12: ",
+            "@user_script: 12: -",
+            "@user_script:12: @user_script: 12: -",
+        ] {
+            for (told, code) in [
+                (read_only, "READONLY"),
+                ("OOM command not allowed when used memory > 'maxmemory'.", "OOM"),
+                ("NOREPLICAS Not enough good replicas to write.", "NOREPLICAS"),
+            ] {
+                let reply = Reply::out_of_script("ERR", &format!("{script}{place}{told}"));
+                assert_eq!(reply.code, code, "{place}{told}");
+                assert!(told.ends_with(&reply.detail), "{}", reply.detail);
+            }
+        }
+        // As the client hands it over.
+        let of = |detail: &str| {
+            let error = format!("-ERR {script}@user_script:12: -{detail}\r\n");
+            let value = redis::parse_redis_value(error.as_bytes()).unwrap();
+            Trouble::of(&value.extract_error().unwrap_err(), "127.0.0.1:1")
+        };
+        assert_eq!(of(read_only).kind, Kind::Elsewhere);
+        assert_eq!(of("OOM command not allowed").kind, Kind::Later);
+        // A mistake in a script has no code.
+        for detail in [
+            "Error running script",
+            &format!("{script}@user_script:12: attempt to index a nil value"),
+            "wrong number of arguments",
+        ] {
+            let reply = Reply::out_of_script("ERR", detail);
+            assert_eq!((&*reply.code, &*reply.detail), ("ERR", detail));
         }
     }
 

@@ -17,7 +17,7 @@ mod size;
 
 #[expect(dead_code, reason = "the behaviour suites use the rest of it")]
 #[path = "../../../tests/it/support/redis.rs"]
-mod server;
+pub(in crate::store::redis) mod server;
 
 use server::{Cluster, Redis, Watched};
 
@@ -32,7 +32,7 @@ fn address(layout: RedisLayout, ports: &[u16]) -> RedisAddress {
     }
 }
 
-fn single(server: &Redis) -> RedisAddress {
+pub(super) fn single(server: &Redis) -> RedisAddress {
     address(RedisLayout::Single, &[server.port])
 }
 
@@ -41,7 +41,7 @@ async fn open(address: &RedisAddress, mode: Mode) -> Arc<dyn RegistryStore> {
 }
 
 /// One server, with a username, a password and a database of its own.
-struct Single(Redis, RedisAddress);
+pub(super) struct Single(Redis, pub(super) RedisAddress);
 
 impl Subject for Single {
     async fn start() -> Self {
@@ -72,7 +72,7 @@ mod one_server {
 struct Sentinels(Watched);
 
 impl Sentinels {
-    fn address(&self) -> RedisAddress {
+    pub(super) fn address(&self) -> RedisAddress {
         let ports: Vec<_> = self.0.sentinels.iter().map(|sentinel| sentinel.port).collect();
         address(RedisLayout::Sentinel("postern".to_owned()), &ports)
     }
@@ -97,11 +97,11 @@ mod sentinels {
     crate::store::conformance::suite!(Sentinels);
 }
 
-struct Clustered(Cluster);
+pub(super) struct Clustered(Cluster);
 
 impl Clustered {
     /// Of a node that has to point to another one.
-    fn address(&self) -> RedisAddress {
+    pub(super) fn address(&self) -> RedisAddress {
         address(RedisLayout::Cluster, &[self.0.other().port])
     }
 }

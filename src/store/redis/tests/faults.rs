@@ -8,6 +8,8 @@ use crate::model::{NodeName, PlainKey};
 use crate::store::conformance::Subject;
 use crate::store::conformance::samples::{self, change, commit, practice};
 use crate::store::redis::RedisStore;
+use crate::store::redis::commit::wait_for_replicas;
+use crate::store::redis::line::Told;
 use crate::store::redis::tests::server::{Redis, free_port};
 use crate::store::redis::tests::{Clustered, Sentinels, open, single};
 use crate::store::{Mode, News, NodeStatus, Position, Replicas, Safety, StoreError};
@@ -190,6 +192,28 @@ async fn a_commit_says_how_many_replicas_have_it() {
     assert_eq!(lags.replicas, Some(Replicas { connected: 2, confirmed: 1 }));
     other.go_on();
     assert_eq!(open(&single(&one), Mode::Reader).await.load().await.unwrap().position, Position(4));
+}
+
+#[tokio::test]
+async fn a_replica_confirms_only_what_was_written_on_the_connection_that_asks() {
+    let primary = Redis::start(&[]);
+    let _replica = primary.replica();
+    eventually("the primary counts it", async || {
+        let known = primary.command(&["INFO", "replication"]);
+        if known.contains("connected_slaves:1") { Ok(()) } else { Err(StoreError::Conflict) }
+    })
+    .await;
+    let store = RedisStore::open(&single(&primary), Mode::Sole, None).await.unwrap();
+    let mut write = redis::pipe();
+    write.cmd("INCR").arg("written");
+    let Told::Answered((1_u32,), same) = store.writes.tell_once(&write, HANG).await else {
+        panic!("not written")
+    };
+    let confirmed = wait_for_replicas(&store, &same).await;
+    assert_eq!(confirmed, Some(Replicas { connected: 1, confirmed: 1 }));
+    primary.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let lost = wait_for_replicas(&store, &same).await;
+    assert_eq!(lost, Some(Replicas { connected: 1, confirmed: 0 }), "another connection's word");
 }
 
 #[tokio::test]
