@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::StoreAddress;
 use crate::model::{AuditEntry, AuditHead, KeyId, NodeName, PracticeId, Timestamp};
 
+pub mod access;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod document;
@@ -187,5 +188,16 @@ pub async fn open(
     match address {
         StoreAddress::Embedded(directory) => embedded::open(directory, mode).await,
         StoreAddress::Redis(address) => redis::open(address, mode).await,
+    }
+}
+
+/// Opens where records and their sums are kept. To be called after [`open`], which takes the lock of an embedded store.
+pub async fn open_history(
+    address: &StoreAddress,
+    mode: Mode,
+) -> Result<Arc<dyn access::AccessStore>, StoreError> {
+    match address {
+        StoreAddress::Embedded(directory) => embedded::access::open(directory, mode).await,
+        StoreAddress::Redis(address) => redis::open_history(address, mode).await,
     }
 }

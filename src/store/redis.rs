@@ -21,6 +21,7 @@ use crate::store::{
     RegistryStore, Safety, StoreError, Task,
 };
 
+mod access;
 mod audit;
 mod commit;
 mod concerns;
@@ -35,6 +36,7 @@ mod script;
 mod tls;
 mod trail;
 
+pub(super) use access::open_history;
 use door::Door;
 use fault::{Kind, Trouble};
 use feed::Waiting;
@@ -62,6 +64,30 @@ pub(super) async fn open(
     Ok(Arc::new(RedisStore::open(address, mode, None).await?))
 }
 
+/// Returns once Redis answers, and has its data in memory.
+async fn greet(line: &Line, key: &str) -> Result<(), Trouble> {
+    let mut question = redis::pipe();
+    question.cmd("EXISTS").arg(key).ignore();
+    let until = Instant::now() + START;
+    while let Err(trouble) = line.ask::<()>(&question).await {
+        let hopeless = matches!(trouble.kind, Kind::Settings | Kind::Nonsense);
+        if hopeless || Instant::now() >= until {
+            return Err(trouble);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+fn refuse_reader(mode: Mode) -> Result<(), StoreError> {
+    match mode {
+        Mode::Sole => Ok(()),
+        Mode::Reader => {
+            Err(StoreError::Unavailable("the store was opened to be read alone".to_owned()))
+        }
+    }
+}
+
 impl RedisStore {
     async fn open(
         address: &RedisAddress,
@@ -77,31 +103,12 @@ impl RedisStore {
             trail: Trail::default(),
             door,
         };
-        let until = Instant::now() + START;
-        while let Err(trouble) = store.greet().await {
-            let hopeless = matches!(trouble.kind, Kind::Settings | Kind::Nonsense);
-            if hopeless || Instant::now() >= until {
-                return Err(trouble.into());
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+        greet(&store.talk, names::META).await?;
         Ok(store)
     }
 
-    /// Whether Redis answers, and has its data in memory.
-    async fn greet(&self) -> Result<(), Trouble> {
-        let mut question = redis::pipe();
-        question.cmd("HLEN").arg(names::META).ignore();
-        self.talk.ask(&question).await
-    }
-
     fn must_write(&self) -> Result<(), StoreError> {
-        match self.mode {
-            Mode::Sole => Ok(()),
-            Mode::Reader => {
-                Err(StoreError::Unavailable("the store was opened to be read alone".to_owned()))
-            }
-        }
+        refuse_reader(self.mode)
     }
 
     /// Every connection is made again when it is needed, to whoever is the primary then.
