@@ -18,8 +18,10 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::telemetry::readiness::HealthSource;
 
 mod cells;
+mod records;
 
 pub use cells::WorkerCells;
+pub use records::{RecordFigures, RecordSource};
 
 /// How an attempt to take a new configuration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ struct State {
     started: AtomicU64,
     upstreams: Mutex<Option<HealthSource>>,
     registry: Mutex<Option<FiguresSource>>,
+    records: Mutex<Option<RecordSource>>,
 }
 
 impl fmt::Debug for State {
@@ -108,6 +111,11 @@ impl Metrics {
         *self.0.registry.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
+    /// Where the figures of access records are asked at each reading.
+    pub fn records(&self, source: RecordSource) {
+        *self.0.records.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
     /// The OpenMetrics text of everything, which Prometheus reads.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("postern");
@@ -124,10 +132,15 @@ impl Metrics {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        encode_traffic(&mut encoder, &cells::Totals::of(&workers))?;
+        let totals = cells::Totals::of(&workers);
+        encode_traffic(&mut encoder, &totals)?;
         let figures = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ask) = figures {
             encode_registry(&mut encoder, ask())?;
+        }
+        let figures = self.0.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(ask) = figures {
+            records::encode(&mut encoder, &ask(), totals.unrecorded)?;
         }
         self.encode_process(&mut encoder)
     }

@@ -46,6 +46,51 @@ pub enum Freshness {
     Stale,
 }
 
+/// Whether access records can be kept, and whether they get away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JournalStatus {
+    pub status: Writing,
+    /// Records that are not in the store yet.
+    pub waiting: u64,
+    pub oldest_waiting_seconds: u64,
+    pub disk_used: u64,
+    pub disk_max: u64,
+    pub shipping: Shipping,
+    /// Whether nothing is served while no record can be kept.
+    #[serde(skip)]
+    pub is_required: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writing {
+    #[default]
+    Writing,
+    /// No record can be begun: `log.max_disk` or the disk is at its end.
+    Full,
+    /// The disk does not do what it is told.
+    Failing,
+}
+
+/// Whether the store takes records. Where it does not they wait, and the gateway serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Shipping {
+    #[default]
+    Current,
+    Failing {
+        seconds: u64,
+        error: String,
+    },
+}
+
+impl JournalStatus {
+    /// Whether requests are refused for want of a record.
+    fn refuses(&self) -> bool {
+        self.is_required && self.status != Writing::Writing
+    }
+}
+
 /// One answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -53,6 +98,7 @@ pub struct Report {
     pub draining: bool,
     pub config: ConfigStatus,
     pub registry: RegistryStatus,
+    pub journal: JournalStatus,
     pub upstreams: Vec<EndpointHealth>,
     pub gateway: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
@@ -60,7 +106,7 @@ pub struct Report {
 
 impl Report {
     pub fn is_ready(&self) -> bool {
-        !self.draining && self.registry.status == Freshness::Current
+        !self.draining && self.registry.status == Freshness::Current && !self.journal.refuses()
     }
 }
 
@@ -70,6 +116,9 @@ pub type HealthSource = Arc<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
 /// Where the standing of the registry is asked.
 pub type RegistrySource = Arc<dyn Fn() -> RegistryStatus + Send + Sync>;
 
+/// Where the standing of the journal is asked.
+pub type JournalSource = Arc<dyn Fn() -> JournalStatus + Send + Sync>;
+
 /// The live state behind [`Report`].
 pub struct Readiness {
     draining: AtomicBool,
@@ -77,6 +126,7 @@ pub struct Readiness {
     addresses: ArcSwap<Addresses>,
     upstreams: HealthSource,
     registry: RegistrySource,
+    journal: JournalSource,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -92,13 +142,19 @@ impl std::fmt::Debug for Readiness {
 }
 
 impl Readiness {
-    pub fn new(generation: u64, upstreams: HealthSource, registry: RegistrySource) -> Self {
+    pub fn new(
+        generation: u64,
+        upstreams: HealthSource,
+        registry: RegistrySource,
+        journal: JournalSource,
+    ) -> Self {
         Self {
             draining: AtomicBool::new(false),
             config: ArcSwap::from_pointee(ConfigStatus::Current { generation }),
             addresses: ArcSwap::default(),
             upstreams,
             registry,
+            journal,
         }
     }
 
@@ -118,11 +174,12 @@ impl Readiness {
 
     pub fn report(&self) -> Report {
         let draining = self.draining.load(Ordering::Acquire);
-        let registry = (self.registry)();
+        let (registry, journal) = ((self.registry)(), (self.journal)());
         let addresses = self.addresses.load();
         let status = match (draining, registry.status) {
             (true, _) => "draining",
             (false, Freshness::Stale) => "stale",
+            (false, Freshness::Current) if journal.refuses() => "log_unavailable",
             (false, Freshness::Current) => "ready",
         };
         Report {
@@ -130,6 +187,7 @@ impl Readiness {
             draining,
             config: ConfigStatus::clone(&self.config.load()),
             registry,
+            journal,
             upstreams: (self.upstreams)(),
             gateway: addresses.gateway.clone(),
             admin: addresses.admin,
@@ -146,13 +204,31 @@ mod tests {
     }
 
     fn knowing(status: Freshness) -> Readiness {
+        with(status, writing())
+    }
+
+    fn writing() -> JournalStatus {
+        JournalStatus {
+            status: Writing::Writing,
+            waiting: 3,
+            oldest_waiting_seconds: 2,
+            disk_used: 10,
+            disk_max: 100,
+            shipping: Shipping::Current,
+            is_required: true,
+        }
+    }
+
+    fn with(status: Freshness, journal: JournalStatus) -> Readiness {
         let health = EndpointHealth {
             upstream: "practice".into(),
             url: "http://127.0.0.1:9000".into(),
             healthy: true,
         };
         let registry = RegistryStatus { status, position: 7, staleness_seconds: 0 };
-        Readiness::new(1, Arc::new(move || vec![health.clone()]), Arc::new(move || registry))
+        let upstreams: HealthSource = Arc::new(move || vec![health.clone()]);
+        let journal: JournalSource = Arc::new(move || journal.clone());
+        Readiness::new(1, upstreams, Arc::new(move || registry), journal)
     }
 
     #[test]
@@ -190,5 +266,31 @@ mod tests {
             (&"stale".into(), &"stale".into())
         );
         assert_eq!(json["registry"]["position"], 7);
+    }
+
+    #[test]
+    fn a_gateway_that_refuses_for_want_of_records_is_not_ready() {
+        for status in [Writing::Full, Writing::Failing] {
+            let report = with(Freshness::Current, JournalStatus { status, ..writing() }).report();
+            assert!(!report.is_ready());
+            assert_eq!(report.status, "log_unavailable");
+            let serving = JournalStatus { status, is_required: false, ..writing() };
+            assert!(with(Freshness::Current, serving).report().is_ready());
+        }
+    }
+
+    #[test]
+    fn a_store_that_takes_no_records_is_told_and_stops_nothing() {
+        let shipping = Shipping::Failing { seconds: 7, error: "it is away".into() };
+        let report = with(Freshness::Current, JournalStatus { shipping, ..writing() }).report();
+        assert!(report.is_ready());
+        assert_eq!(
+            serde_json::to_value(&report.journal).unwrap(),
+            serde_json::json!({
+                "status": "writing", "waiting": 3, "oldest_waiting_seconds": 2,
+                "disk_used": 10, "disk_max": 100,
+                "shipping": { "status": "failing", "seconds": 7, "error": "it is away" },
+            })
+        );
     }
 }

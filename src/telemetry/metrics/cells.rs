@@ -21,6 +21,7 @@ pub struct WorkerCells {
     codes: [AtomicU64; CODES],
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
+    unrecorded: AtomicU64,
 }
 
 impl Default for WorkerCells {
@@ -31,6 +32,7 @@ impl Default for WorkerCells {
             codes: [const { AtomicU64::new(0) }; CODES],
             connections_opened: AtomicU64::new(0),
             connections_closed: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
         }
     }
 }
@@ -43,6 +45,12 @@ impl WorkerCells {
         if !code.is_empty() {
             add_one(self.codes.get(code_index(code)));
         }
+    }
+
+    /// Counts a request that is served although its record cannot be kept.
+    pub fn unrecorded(&self, requests: u32) {
+        let so_far = self.unrecorded.load(Ordering::Relaxed);
+        self.unrecorded.store(so_far.wrapping_add(requests.into()), Ordering::Relaxed);
     }
 
     pub fn connection_opened(&self) {
@@ -83,6 +91,7 @@ pub(super) struct Totals {
     codes: [u64; CODES],
     pub(super) connections_opened: u64,
     pub(super) connections_closed: u64,
+    pub(super) unrecorded: u64,
 }
 
 impl Totals {
@@ -93,6 +102,7 @@ impl Totals {
             codes: [0; CODES],
             connections_opened: 0,
             connections_closed: 0,
+            unrecorded: 0,
         };
         for cells in workers {
             sum(&mut totals.allowed, &cells.allowed);
@@ -100,6 +110,7 @@ impl Totals {
             sum(&mut totals.codes, &cells.codes);
             totals.connections_opened += cells.connections_opened.load(Ordering::Relaxed);
             totals.connections_closed += cells.connections_closed.load(Ordering::Relaxed);
+            totals.unrecorded += cells.unrecorded.load(Ordering::Relaxed);
         }
         totals
     }
