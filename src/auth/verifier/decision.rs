@@ -119,6 +119,12 @@ where
         self.search(memory, issuer, credential, print, subject.is_some(), vendor)
     }
 
+    /// Of a text as a subscriber key, and as a vendor key.
+    pub(super) fn digests(&self, text: &[u8]) -> (KeyDigest, KeyDigest) {
+        let of = |purpose| self.vault.digest(purpose, text);
+        (of(Purpose::SubscriberKey), of(Purpose::VendorKey))
+    }
+
     fn print(&self, credential: &Credential<'_>) -> Print {
         match credential {
             Credential::Token(token) => self.printer.of_token(token),
