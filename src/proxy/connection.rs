@@ -57,6 +57,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 enum End {
     /// hyper is done with it.
     Finished,
+    /// What came was not HTTP.
+    Unreadable,
     TimedOut(Overdue),
     /// What it carried lost its standing.
     Cut,
@@ -183,6 +185,7 @@ async fn speak_http1<S>(
         connection.graceful_shutdown();
     };
     let end = drive(Pin::new(&mut connection), shut, seated, Timers::of(proxy), Wire::Http1).await;
+    count_unreadable(&session.worker, &end);
     let Some(parts) = connection.into_parts() else {
         // A tunnel has the connection now; this task goes on counting it.
         return gone.await.unwrap_or(());
@@ -195,7 +198,7 @@ async fn speak_http1<S>(
         End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
         // An answer without a length ends with its connection: only a reset says that it was not whole.
         End::Cut => stream.socket().set_zero_linger().unwrap_or(()),
-        End::Finished | End::TimedOut(_) => {}
+        End::Finished | End::TimedOut(_) | End::Unreadable => {}
     }
 }
 
@@ -210,6 +213,7 @@ async fn speak_http2<S>(
 {
     let (io, _gone) = guarded(stream, opening, Guard::Http2(h2::Guard::new()), seated);
     let streams = session.streams.clone();
+    let worker = Rc::clone(&session.worker);
     let session = Rc::new(session);
     let service =
         service_fn(move |request: Request<Incoming>| handle::answer(Rc::clone(&session), request));
@@ -230,11 +234,20 @@ async fn speak_http2<S>(
     let shut = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
     let timers = Timers::of(proxy);
     let end = drive(connection.as_mut(), shut, seated, timers, Wire::Http2).await;
+    count_unreadable(&worker, &end);
     if end == End::TimedOut(Overdue::Idle) {
         connection.as_mut().graceful_shutdown();
         if timeout(DRAIN_GRACE, connection).await.is_err() {
             tracing::debug!("an idle HTTP/2 caller did not answer the farewell");
         }
+    }
+}
+
+/// In place of a record.
+fn count_unreadable(worker: &Worker, end: &End) {
+    if *end == End::Unreadable {
+        let refusal = Refusal::MalformedRequest("it is not HTTP");
+        worker.cells.request(respond::status(&refusal), refusal.code());
     }
 }
 
@@ -249,7 +262,7 @@ fn guarded<S>(
 }
 
 /// Runs a connection until hyper is done with it or a deadline has passed; tells it when the worker drains.
-async fn drive<C: Future>(
+async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     shut: impl Fn(Pin<&mut C>),
     seated: &Seated,
@@ -265,8 +278,11 @@ async fn drive<C: Future>(
             return Poll::Ready(End::Cut);
         }
         loop {
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(End::Finished);
+            match connection.as_mut().poll(cx) {
+                // What cannot be read has no record; hyper has answered it, or could not even do that.
+                Poll::Ready(Err(error)) if error.is_parse() => return Poll::Ready(End::Unreadable),
+                Poll::Ready(_) => return Poll::Ready(End::Finished),
+                Poll::Pending => {}
             }
             if told || !seated.is_draining() {
                 break;

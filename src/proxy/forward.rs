@@ -17,6 +17,7 @@ use crate::model::{Caller, Method, Refusal, RequestId, TraceParent};
 use crate::policy::{Admission, Target};
 use crate::proxy::body::response::Lease;
 use crate::proxy::body::{RequestBody, ResponseBody};
+use crate::proxy::recording::Slot;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::connection::Unanswered;
 use crate::proxy::upstream::outgoing::Outgoing;
@@ -45,6 +46,8 @@ pub struct Passage<'r> {
     /// Whose it is, as long as it is open.
     pub identity: Option<&'r Identity>,
     pub request_id: RequestId,
+    /// A tunnel takes it along.
+    pub(crate) recording: &'r Slot,
     pub trace: TraceParent,
     /// The caller's address, X-Forwarded-For of trusted proxies followed.
     pub client: IpAddr,

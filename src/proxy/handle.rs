@@ -8,20 +8,24 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::auth::Presented;
 use crate::auth::verifier::Lookup;
 use crate::config::Proxy;
-use crate::model::{Caller, Method, Refusal, RequestId, TraceParent};
+use crate::model::{Method, Refusal, RequestId, Timestamp, TraceParent};
+use crate::policy::judge::Found;
 use crate::policy::{Admission, Target};
 use crate::proxy::body::request::{Fate, Pace, RequestBody};
 use crate::proxy::body::response::ResponseBody;
 use crate::proxy::client_address::client_address;
+use crate::proxy::facts::{Facts, Known};
 use crate::proxy::forward::{Passage, forward, websocket};
 use crate::proxy::head::{Framing, Head, Verb};
 use crate::proxy::pulse::Wire;
@@ -30,27 +34,38 @@ use crate::proxy::token_endpoint::{self, TokenRequest};
 use crate::proxy::well_known::Own;
 use crate::proxy::worker::Lent;
 use crate::proxy::{cors, region, respond, well_known};
-use crate::registry::view::Identity;
+
+mod conclusion;
 
 /// How often one request is decided again because a key of it was new: each time another one could be.
 const DECISIONS: usize = 4;
 
 /// One request, as long as it is decided about.
 #[derive(Clone, Copy)]
-struct Exchange<'r> {
-    session: &'r Session,
+struct Exchange<'r, 'f> {
+    session: &'r Rc<Session>,
     snapshot: &'r Lent,
     parts: &'r Parts,
     ticket: &'r Ticket,
-    id: RequestId,
+    arrival: Arrival,
     fate: &'r Rc<Fate>,
+    /// What is found out on the way.
+    facts: &'f Facts<'r>,
+}
+
+/// When a request came, and the name it was given.
+#[derive(Clone, Copy)]
+struct Arrival {
+    id: RequestId,
+    ts: Timestamp,
+    at: Instant,
 }
 
 /// What is to be done about a request.
 enum Step<'r> {
     Answer(Response<ResponseBody>),
     /// It asks for an access token, or gives one back.
-    Token(Method, Target<'r>, IpAddr),
+    Token(Method, &'r Target<'r>, IpAddr),
     Pass(Pass<'r>),
 }
 
@@ -58,17 +73,11 @@ enum Step<'r> {
 struct Pass<'r> {
     method: Method,
     head: Head<'r>,
-    target: Target<'r>,
+    target: &'r Target<'r>,
     admission: Admission<'r>,
-    known: Option<Known>,
+    known: Option<&'r Known>,
     client: IpAddr,
     upgrade: Option<OnUpgrade>,
-}
-
-/// Who is calling, and by which keys.
-struct Known {
-    caller: Caller,
-    identity: Identity,
 }
 
 type Verification = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
@@ -104,92 +113,95 @@ async fn answer_to(
     let http2 = parts.version == http::Version::HTTP_2;
     let ticket = session.begin(if http2 { Wire::Http2 } else { Wire::Http1 });
     let mut snapshot = session.worker.current();
-    let id = RequestId::new(session.worker.rng.borrow_mut().u128(..));
-    let has_body = !http_body::Body::is_end_stream(&body);
+    let arrival = Arrival {
+        id: RequestId::new(session.worker.rng.borrow_mut().u128(..)),
+        ts: session.worker.clock.now(),
+        at: Instant::now(),
+    };
+    let has_body = !body.is_end_stream();
     let fate = session.fate(!has_body);
     let mut decisions = 0;
-    let outcome = loop {
+    let response = loop {
+        let facts = Facts::default();
         let exchange = Exchange {
             session: &session,
             snapshot: &snapshot,
             parts: &parts,
             ticket: &ticket,
-            id,
+            arrival,
             fate: &fate,
+            facts: &facts,
         };
-        match exchange.decide() {
-            Ok(Step::Answer(response)) => break Ok(response),
+        let outcome = match exchange.decide() {
+            Ok(Step::Answer(response)) => Ok(response),
             Ok(Step::Token(method, target, client)) => {
-                break Box::pin(exchange.token(method, &target, client, body)).await;
+                Box::pin(exchange.token(method, target, client, body)).await
             }
-            Ok(Step::Pass(pass)) => break exchange.pass(&pass, body).await,
-            Err(Halt::Refused(refusal)) => break Err(refusal),
+            Ok(Step::Pass(pass)) => exchange.pass(&pass, body).await,
+            Err(Halt::Refused(refusal)) => Err(refusal),
             Err(Halt::FirstUse(verified)) => {
                 decisions += 1;
                 match verified.await {
-                    Err(refusal) => break Err(refusal),
-                    Ok(()) if decisions == DECISIONS => break Err(Refusal::Overloaded),
-                    Ok(()) => snapshot = session.worker.current(),
+                    Err(refusal) => Err(refusal),
+                    Ok(()) if decisions == DECISIONS => Err(Refusal::Overloaded),
+                    Ok(()) => {
+                        snapshot = session.worker.current();
+                        continue;
+                    }
                 }
             }
-        }
+        };
+        break exchange.conclude(outcome, has_body);
     };
-    let config = &snapshot.config;
-    let (mut response, code, close) = match outcome {
-        // What is left of an upload is not for the upstream any more, and no request either.
-        Ok(response) => (response, "", !fate.has_ended()),
-        Err(refusal) => {
-            let close = has_body || ends_the_connection(&refusal);
-            (respond::refuse(config, &refusal, id), refusal.code(), close)
-        }
-    };
-    if close {
-        session.pulse.set_linger();
-    }
-    // HTTP/2 has no such header: a stream that ends leaves the others alone.
-    if close && ticket.wire == Wire::Http1 {
-        respond::close(&mut response);
-    }
-    cors::permit(&config.proxy.cors_origins, &parts.headers, response.headers_mut());
-    session.worker.cells.request(response.status().as_u16(), code);
-    Ok(response.map(|body| Answer::new(body, ticket)))
+    let is_head = respond::is_head(&parts.method, &response);
+    Ok(response.map(|body| Answer::new(body, ticket, is_head)))
 }
 
-impl<'r> Exchange<'r> {
+impl<'r, 'f> Exchange<'r, 'f> {
     /// Everything that is judged before anything of the request is passed on.
-    fn decide(self) -> Result<Step<'r>, Halt> {
-        let Self { session, snapshot, parts, .. } = self;
+    fn decide(self) -> Result<Step<'f>, Halt> {
+        let Self { session, snapshot, parts, facts, .. } = self;
         let (config, headers) = (&snapshot.config, &parts.headers);
         let Proxy { max_target, max_headers, .. } = config.proxy;
+        let client = client_address(session.peer, &config.proxy.trusted_proxies, headers);
+        facts.client.set(Some(client));
         if let Some(flaw) = session.pulse.flaw(self.ticket.position) {
             return Err(flaw.refusal(max_target).into());
         }
         let head = Head::screen(parts, session.https, max_target, max_headers)?;
-        let target = Target::parse(head.target)?;
-        target.screen_query()?;
+        let parsed = Target::parse(head.target)?;
+        parsed.screen_query()?;
+        let target = facts.target.get_or_init(|| parsed);
         let Verb::Forward(method) = head.verb else { return Ok(Step::Answer(self.options()?)) };
-        let own = Own::asked(method, &target);
+        facts.method.set(Some(method));
+        let own = Own::asked(method, target);
+        facts.own.set(own.map(Own::path));
         if own == Some(Own::Document) {
             let document = well_known::document(config);
-            return Ok(Step::Answer(respond::document(document, self.id)));
+            return Ok(Step::Answer(respond::document(document, self.arrival.id)));
         }
-        let client = client_address(session.peer, &config.proxy.trusted_proxies, headers);
         if token_endpoint::answers(config, method, target.path()) {
+            facts.own.set(Some(token_endpoint::path(config, target.path())));
             self.is_current()?;
             return Ok(Step::Token(method, target, client));
         }
-        let presented = Presented::read(&config.credentials, headers, &target)?;
+        let presented = Presented::read(&config.credentials, headers, target)?;
+        facts.is_screened.set(true);
         if own == Some(Own::WhoAmI) {
             return Ok(Step::Answer(self.who_am_i(&presented, head.host, client)?));
         }
-        let found = config.policy.find(&target, method);
+        let found = config.policy.find(target, method);
         let known =
             if found.is_public() { None } else { Some(self.known(&presented, head.host, client)?) };
-        let caller = known.as_ref().map(|known| &known.caller);
-        let admission = config.policy.judge(found, method, &target, headers, caller)?;
+        // Only now: a stranger's record does not say what is mapped either.
+        if let Found::Rule(rule) | Found::NoMethod(rule) = found {
+            facts.rule.set(Some(rule));
+        }
+        let caller = known.map(|known| &known.caller);
+        let admission = config.policy.judge(found, method, target, headers, caller)?;
         let upgrade = self.upgrade(&head, &admission)?;
-        if let Some(known) = &known {
-            snapshot.view.used(known.identity.key, session.worker.clock.now());
+        if let Some(key) = known.and_then(|known| Some(known.identity.as_ref()?.key)) {
+            snapshot.view.used(key, self.arrival.ts);
         }
         Ok(Step::Pass(Pass { method, head, target, admission, known, client, upgrade }))
     }
@@ -202,7 +214,12 @@ impl<'r> Exchange<'r> {
     }
 
     /// Whose the keys are and what they are worth now. What is told only after the route stands in the caller.
-    fn known(&self, presented: &Presented<'_>, host: &str, client: IpAddr) -> Result<Known, Halt> {
+    fn known(
+        &self,
+        presented: &Presented<'_>,
+        host: &str,
+        client: IpAddr,
+    ) -> Result<&'f Known, Halt> {
         self.is_current()?;
         let (worker, snapshot) = (&self.session.worker, self.snapshot);
         let (view, now) = (&snapshot.view, worker.clock.now());
@@ -211,9 +228,15 @@ impl<'r> Exchange<'r> {
             Lookup::Known(identity) => identity?,
             Lookup::FirstUse(verified) => return Err(Halt::FirstUse(verified)),
         };
-        let mut caller = view.caller(&identity, client, now)?;
+        let mut caller = match view.caller(&identity, client, now) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                self.facts.held_by(view.holder(&identity));
+                return Err(refusal.into());
+            }
+        };
         region::place(&mut caller, view.region(identity.key), &snapshot.config.regions, host);
-        Ok(Known { caller, identity })
+        Ok(self.facts.known.get_or_init(|| Known { caller, identity: Some(identity) }))
     }
 
     fn who_am_i(
@@ -222,14 +245,17 @@ impl<'r> Exchange<'r> {
         host: &str,
         client: IpAddr,
     ) -> Result<Response<ResponseBody>, Halt> {
-        let Known { caller, identity } = self.known(presented, host, client)?;
-        if let Some(objection) = caller.objection {
-            return Err(objection.into());
+        let Known { caller, identity: Some(identity) } = self.known(presented, host, client)?
+        else {
+            return Err(Refusal::InvalidCredentials.into());
+        };
+        if let Some(objection) = &caller.objection {
+            return Err(objection.clone().into());
         }
         let view = &self.snapshot.view;
-        view.used(identity.key, self.session.worker.clock.now());
-        let document = well_known::who_am_i(&self.snapshot.config, view, &caller, &identity);
-        Ok(respond::document(document, self.id))
+        view.used(identity.key, self.arrival.ts);
+        let document = well_known::who_am_i(&self.snapshot.config, view, caller, identity);
+        Ok(respond::document(document, self.arrival.id))
     }
 
     async fn token(
@@ -250,7 +276,9 @@ impl<'r> Exchange<'r> {
             target,
             headers: &self.parts.headers,
             client,
-            id: self.id,
+            id: self.arrival.id,
+            known: &self.facts.known,
+            fault: &self.facts.fault,
         };
         token_endpoint::answer(request, body).await
     }
@@ -261,7 +289,9 @@ impl<'r> Exchange<'r> {
         pass: &Pass<'_>,
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let Some(Known { identity, .. }) = &pass.known else {
+        let body = self.bounded(&pass.head, &pass.admission, body)?;
+        self.record(pass)?;
+        let Some(identity) = pass.known.and_then(|known| known.identity.as_ref()) else {
             return self.forward(pass, body).await;
         };
         let worker = &self.session.worker;
@@ -276,24 +306,30 @@ impl<'r> Exchange<'r> {
     async fn forward(
         &self,
         pass: &Pass<'_>,
-        body: Incoming,
+        body: RequestBody,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let Self { session, snapshot, parts, .. } = *self;
-        let body = self.bounded(&pass.head, &pass.admission, body)?;
         let passage = Passage {
             method: pass.method,
-            target: &pass.target,
+            target: pass.target,
             admission: &pass.admission,
-            caller: pass.known.as_ref().map(|known| &known.caller),
-            identity: pass.known.as_ref().map(|known| &known.identity),
-            request_id: self.id,
+            caller: pass.known.map(|known| &known.caller),
+            identity: pass.known.and_then(|known| known.identity.as_ref()),
+            request_id: self.arrival.id,
+            recording: &self.ticket.recording,
             trace: self.trace(),
             client: pass.client,
             https: session.https,
             host: pass.head.host,
         };
         let Some(upgrade) = pass.upgrade.clone() else {
-            return forward(&session.worker, snapshot, &passage, parts, body).await;
+            let asked = Instant::now();
+            let answered = forward(&session.worker, snapshot, &passage, parts, body).await;
+            if answered.is_ok() {
+                let after = asked.elapsed();
+                self.ticket.recording.with(|recording| recording.heard_upstream(after));
+            }
+            return answered;
         };
         // In a box: handshakes are rare, and what every request moves should be small.
         let handshake = websocket(&session.worker, snapshot, &passage, parts, upgrade);
@@ -310,7 +346,7 @@ impl<'r> Exchange<'r> {
         if !cors::is_allowed_preflight(&self.snapshot.config.proxy.cors_origins, headers) {
             return Err(Refusal::RouteDenied);
         }
-        Ok(respond::preflight(cors::METHODS, cors::requested_headers(headers), self.id))
+        Ok(respond::preflight(cors::METHODS, cors::requested_headers(headers), self.arrival.id))
     }
 
     /// A WebSocket handshake on a route that takes one. Any other upgrade is ignored, a WebSocket elsewhere refused.
@@ -325,6 +361,7 @@ impl<'r> Exchange<'r> {
         if !admission.rule.websocket {
             return Err(Refusal::UpgradeNotAllowed);
         }
+        crate::proxy::websocket::check_handshake(self.parts)?;
         Ok(self.parts.extensions.get::<OnUpgrade>().cloned())
     }
 
@@ -352,43 +389,5 @@ impl<'r> Exchange<'r> {
             let mut rng = self.session.worker.rng.borrow_mut();
             TraceParent::begin(rng.u128(..), rng.u64(..))
         })
-    }
-}
-
-/// Whether nothing more is read from this connection: it is not sure what its next bytes are, or its head can be read
-/// in two ways, and whoever stands before us may have read the other one.
-fn ends_the_connection(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::AmbiguousPath(_)
-        | Refusal::MethodOverride
-        | Refusal::MalformedRequest(_)
-        | Refusal::ExpectationFailed
-        | Refusal::TargetTooLong { .. }
-        | Refusal::HeadersTooLarge
-        | Refusal::BodyTooLarge { .. }
-        | Refusal::RequestTimeout
-        | Refusal::Overloaded => true,
-        Refusal::DuplicateCredentials
-        | Refusal::CredentialsInQuery
-        | Refusal::SubscriberKeyMissing
-        | Refusal::VendorKeyMissing
-        | Refusal::InvalidCredentials
-        | Refusal::KeyExpired
-        | Refusal::KeyDisabled
-        | Refusal::KeyRevoked
-        | Refusal::PermissionDenied(_)
-        | Refusal::RouteUnmapped
-        | Refusal::RouteDenied
-        | Refusal::WrongApi
-        | Refusal::VendorMismatch
-        | Refusal::VendorNotApproved
-        | Refusal::ApiAccessDisabled
-        | Refusal::IpNotAllowed
-        | Refusal::WrongRegion { .. }
-        | Refusal::RegistryStale
-        | Refusal::UpgradeNotAllowed
-        | Refusal::UpstreamUnreachable
-        | Refusal::UpstreamProtocolError
-        | Refusal::UpstreamTimeout => false,
     }
 }

@@ -114,7 +114,7 @@ impl<I> Open<I> {
         self.with(|opening| opening.begun = true);
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.with(|opening| opening.ended).unwrap_or_default()
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
@@ -68,6 +68,11 @@ fn challenge(schemes: Schemes, fields: &mut HeaderMap) {
     for (_, challenge) in offered.into_iter().filter(|(is_taken, _)| *is_taken) {
         fields.append(header::WWW_AUTHENTICATE, challenge);
     }
+}
+
+/// Of the answer to a refused request, for who only counts it.
+pub(crate) fn status(refusal: &Refusal) -> u16 {
+    wording(refusal).status.as_u16()
 }
 
 /// Says that this connection is not to be used again.
@@ -137,6 +142,12 @@ pub(crate) fn token(reply: TokenReply, id: RequestId) -> Response<ResponseBody> 
         fields.insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// Whether a head is all of an answer, whatever body it has.
+pub(crate) fn is_head<B>(method: &Method, response: &Response<B>) -> bool {
+    let bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    method == Method::HEAD || bare.contains(&response.status())
 }
 
 /// Whether the connection speaks another protocol after this answer.
@@ -220,6 +231,7 @@ fn wording(refusal: &Refusal) -> Wording {
         Refusal::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "Request too slow"),
         Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
         Refusal::RegistryStale => (StatusCode::SERVICE_UNAVAILABLE, "Key registry out of reach"),
+        Refusal::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Access log unavailable"),
         Refusal::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "Practice system unreachable"),
         Refusal::UpstreamProtocolError => {
             (StatusCode::BAD_GATEWAY, "Practice system answered wrongly")
@@ -279,6 +291,7 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
         Refusal::ApiAccessDisabled => "The practice has switched its API access off. Ask the practice to switch it on.",
         Refusal::IpNotAllowed => "This key may be used from certain addresses alone, and this is none of them.",
         Refusal::RegistryStale => "The gateway has lost contact with its store of keys. Try again in a moment.",
+        Refusal::LogUnavailable => "The gateway cannot keep a record of the request, so it was not passed on. Try again in a moment.",
         Refusal::MethodOverride => "Use the method itself; overrides of it are not taken.",
         Refusal::DuplicateCredentials => "Send each key once, in one place.",
         Refusal::CredentialsInQuery => {

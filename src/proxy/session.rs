@@ -1,6 +1,7 @@
 //! What the requests of one connection have in common, and the token that each of them holds while it is answered.
 
-use std::cell::OnceCell;
+use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,12 +9,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::model::Outcome;
 use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody, with_more};
+use crate::proxy::discretion::{self, Issued};
 use crate::proxy::open::{Open, Reach, Streams};
 use crate::proxy::pulse::{Pulse, Wire};
+use crate::proxy::recording::{Recording, Slot};
 use crate::proxy::seats::Seat;
 use crate::proxy::worker::Worker;
 
@@ -28,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) https: bool,
     /// The fate of all bodies that have no bytes.
     sealed: Rc<Fate>,
+    /// The last `User-Agent` that could be kept as it is: all requests of a connection have the same.
+    clean_agent: RefCell<Option<HeaderValue>>,
 }
 
 impl Session {
@@ -40,6 +48,7 @@ impl Session {
             peer,
             https,
             sealed: Rc::new(Fate::sealed()),
+            clean_agent: RefCell::default(),
         }
     }
 
@@ -49,13 +58,35 @@ impl Session {
         if position == 0 {
             self.worker.seats.settle(&self.seat);
         }
-        Ticket { position, wire, pulse: Arc::clone(&self.pulse), held: None, open: OnceCell::new() }
+        Ticket {
+            position,
+            wire,
+            pulse: Arc::clone(&self.pulse),
+            held: None,
+            recording: Slot::default(),
+            open: OnceCell::new(),
+        }
     }
 
     /// How the request that is asking can be ended.
     pub(crate) fn reach(&self, wire: Wire) -> Reach {
         let stream = if wire == Wire::Http2 { self.streams.current() } else { None };
         stream.map_or_else(|| Reach::Connection(Rc::clone(&self.seat)), Reach::Stream)
+    }
+
+    /// What the caller says it is, as a record keeps it.
+    pub(crate) fn user_agent<'a>(&self, parts: &'a Parts, issued: &Issued<'_>) -> Cow<'a, str> {
+        let Some(value) = parts.headers.get(header::USER_AGENT) else { return Cow::Borrowed("") };
+        if self.clean_agent.borrow().as_ref() == Some(value)
+            && let Ok(text) = value.to_str()
+        {
+            return Cow::Borrowed(text);
+        }
+        let kept = discretion::clean(value.as_bytes(), issued);
+        if matches!(&kept, Cow::Borrowed(_)) {
+            self.clean_agent.replace(Some(value.clone()));
+        }
+        kept
     }
 
     /// Where it will stand what became of a body.
@@ -72,6 +103,8 @@ pub(crate) struct Ticket {
     pulse: Arc<Pulse>,
     /// Since when the stream has a part of the answer.
     held: Option<u64>,
+    /// Of a request that was let through. Dropped before what is open: it asks that how it ended.
+    pub(crate) recording: Slot,
     /// Of a request that was admitted by its keys.
     pub(crate) open: OnceCell<Open>,
 }
@@ -96,6 +129,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.come_back();
         self.pulse.end();
+        if self.open.get().is_some_and(Open::has_ended) {
+            self.recording.with(|recording| recording.failed(Outcome::STANDING_LOST));
+        }
     }
 }
 
@@ -113,11 +149,22 @@ pub(crate) struct Answer {
 const PIECE: usize = 16 * 1024;
 
 impl Answer {
-    pub(crate) fn new(body: ResponseBody, ticket: Ticket) -> Self {
+    /// `is_head`: nothing of the body is sent, whatever there is of it.
+    pub(crate) fn new(body: ResponseBody, ticket: Ticket, is_head: bool) -> Self {
         if let Some(open) = ticket.open.get() {
             open.begin();
         }
-        Self { body, ticket, rest: Bytes::new() }
+        let answer = Self { body, ticket, rest: Bytes::new() };
+        if is_head || answer.is_whole() {
+            answer.ticket.recording.with(Recording::complete);
+        }
+        answer
+    }
+
+    /// Whether all of it was handed over. An upstream of HTTP/2 may say so later than its last byte, and nobody asks again for
+    /// the end of an answer whose length was told.
+    fn is_whole(&self) -> bool {
+        self.is_end_stream() || self.size_hint().exact() == Some(0)
     }
 
     fn next_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
@@ -141,6 +188,25 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Before the last part is handed over, the record is complete.
+    fn record(&self, part: Option<&Result<Frame<Bytes>, BrokenOff>>) {
+        self.ticket.recording.with(|recording| match part {
+            Some(Ok(frame)) => {
+                recording.handed_over(frame.data_ref().map_or(0, Bytes::len));
+                if self.is_whole() {
+                    recording.complete();
+                }
+            }
+            Some(Err(broken)) => {
+                recording.failed(broken.refusal().code());
+                recording.complete();
+            }
+            None => recording.complete(),
+        });
+    }
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = BrokenOff;
@@ -151,9 +217,10 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.ticket.come_back();
         let frame = self.next_part(cx);
-        if frame.is_ready() {
+        if let Poll::Ready(part) = &frame {
             self.ticket.pulse.advance();
             self.ticket.hold();
+            self.record(part.as_ref());
         }
         frame
     }

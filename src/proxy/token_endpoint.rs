@@ -8,8 +8,8 @@
 //! A body may take its time, and so may a key's first verification. What is said of keys is judged by the moment after each
 //! of them and never by the one at which the request came: a revocation in between holds.
 
+use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Response};
@@ -24,8 +24,10 @@ use crate::config::{Config, VendorKeyRule};
 use crate::model::{Actor, Caller, KeyId, Method, Refusal, RequestId, Timestamp, Username};
 use crate::policy::Target;
 use crate::proxy::body::{BodyFault, ResponseBody};
+use crate::proxy::facts::Known;
 use crate::proxy::respond;
 use crate::proxy::worker::{Lent, Worker};
+use crate::registry::RegistryError;
 use crate::registry::operation::keys::KillToken;
 use crate::registry::view::Identity;
 use crate::vault::{AccessToken, VaultError};
@@ -44,6 +46,9 @@ pub(crate) struct TokenRequest<'r> {
     pub(crate) headers: &'r HeaderMap,
     pub(crate) client: IpAddr,
     pub(crate) id: RequestId,
+    /// For its record: who is found to be calling, and what was wrong.
+    pub(crate) known: &'r OnceCell<Known>,
+    pub(crate) fault: &'r Cell<&'static str>,
 }
 
 /// What keys are judged by, once: all that is read of it belongs together.
@@ -67,6 +72,15 @@ pub(crate) fn answers(config: &Config, _method: Method, path: &str) -> bool {
         && (path == credentials.token_path || is_revocation(&credentials.token_path, path))
 }
 
+/// How records name it: configured paths have no secret in them, and there are two.
+pub(crate) fn path(config: &Config, path: &str) -> &'static str {
+    if is_revocation(&config.credentials.token_path, path) {
+        "oauth2 revoke"
+    } else {
+        "oauth2 token"
+    }
+}
+
 /// Beside `/oauth2/token` it is `/oauth2/revoke`.
 fn is_revocation(token_path: &str, path: &str) -> bool {
     let parent = token_path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -86,7 +100,10 @@ where
     Presented::read(&request.config.credentials, &HeaderMap::new(), request.target)?;
     let reply = match request.reply(body).await {
         Ok(reply) => reply,
-        Err(Obstacle::Fault(fault)) => TokenReply::Refused(fault),
+        Err(Obstacle::Fault(fault)) => {
+            request.fault.set(fault.code());
+            TokenReply::Refused(fault)
+        }
         Err(Obstacle::Refusal(refusal)) => return Err(refusal),
     };
     Ok(respond::token(reply, request.id))
@@ -227,7 +244,11 @@ impl TokenRequest<'_> {
         if !view.may_come_from(identity.key, self.client) {
             return Err(of_standing(Refusal::IpNotAllowed));
         }
-        match caller.objection.clone() {
+        let objection = caller.objection.clone();
+        let known = Known { caller: caller.clone(), identity: None };
+        // Already there where a client's second reading is the right one.
+        let _known_before = self.known.set(known);
+        match objection {
             Some(refusal) => Err(of_standing(refusal)),
             None => Ok(caller),
         }
@@ -253,22 +274,20 @@ impl TokenRequest<'_> {
         Ok(TokenReply::Revoked)
     }
 
-    /// In a task of its own: a caller that hangs up must not stop a change half-way.
     async fn kill(&self, token: &AccessToken) -> Result<(), Refusal> {
         // The client itself: any id of a key could be a username.
         let username = Username::parse(token.key.as_str());
         let username = username.map_err(|_| Refusal::InvalidCredentials)?;
         let actor = Actor { username, address: Some(self.client) };
-        let operation = KillToken { id: token.id, expires_at: token.expires_at };
-        let registry = Arc::clone(&self.worker.keys.registry);
-        let done = tokio::spawn(async move { registry.execute(&actor, operation).await.map(drop) });
-        match done.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
+        let kill = KillToken { id: token.id, key: token.key, expires_at: token.expires_at };
+        match self.worker.keys.registry.kill_token(actor, kill).await {
+            Ok(()) => Ok(()),
+            // Too many at once, or too many of this key: it may come again later.
+            Err(RegistryError::Busy | RegistryError::Rejected(_)) => Err(Refusal::Overloaded),
+            Err(error) => {
                 tracing::warn!(%error, "an access token could not be revoked");
                 Err(Refusal::RegistryStale)
             }
-            Err(_) => Err(Refusal::Overloaded),
         }
     }
 }

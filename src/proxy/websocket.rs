@@ -25,12 +25,13 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until};
 
-use crate::model::Refusal;
+use crate::model::{Outcome, Refusal};
 use crate::proxy::body::ResponseBody;
 use crate::proxy::body::response::Lease;
 use crate::proxy::forward::order::Order;
 use crate::proxy::forward::{Passage, addressee, answer, place_order};
 use crate::proxy::open::Open;
+use crate::proxy::recording::Slot;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::connect::{Offer, connect};
 use crate::proxy::upstream::connection::{Connection, Unanswered};
@@ -60,7 +61,8 @@ pub async fn websocket(
         idle: snapshot.config.proxy.idle_timeout,
         open: passage.identity.map(|identity| worker.openings.tunnel(identity.clone())),
     };
-    open_tunnel(&worker.pools, shared, &order, parts, upgrade, term).await
+    let recording = passage.recording;
+    open_tunnel(&worker.pools, shared, &order, parts, upgrade, term, recording).await
 }
 
 /// How long a tunnel lasts.
@@ -79,9 +81,12 @@ pub(crate) async fn open_tunnel(
     parts: &Parts,
     caller: OnUpgrade,
     term: Term,
+    recording: &Slot,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let expected = read_handshake(parts)?;
+    let asked = Instant::now();
     let (response, lease) = shake_hands(pools, shared, order, parts).await?;
+    recording.with(|recording| recording.heard_upstream(asked.elapsed()));
     if !response.status().is_informational() {
         let (mut head, incoming) = response.into_parts();
         answer::tidy(&mut head, order.public(shared), order.request_id)?;
@@ -96,12 +101,27 @@ pub(crate) async fn open_tunnel(
     answer::tidy(&mut head, order.public(shared), order.request_id)?;
     head.headers.insert(header::CONNECTION, UPGRADE);
     head.headers.insert(header::UPGRADE, WEBSOCKET);
+    let moves = Rc::new(Moves::default());
+    let status = head.status.as_u16();
+    // The request's answer is over with its head; its record is not before the tunnel is.
+    let mut recording = recording.take();
+    if let Some(recording) = &mut recording {
+        recording.tunnelled(status, &moves);
+    }
     spawn_local(async move {
-        if let Err(error) = tunnel(caller, upstream, lease, term).await {
-            tracing::debug!(%error, "websocket ended");
+        let ended = tunnel(caller, upstream, lease, term, moves).await;
+        if let Some(recording) = &mut recording {
+            recording.failed(ended.code());
+            recording.complete();
         }
+        tracing::debug!(?ended, "websocket ended");
     });
     Ok(Response::from_parts(head, ResponseBody::empty()))
+}
+
+/// Refuses what is no handshake, before anything of it is recorded as let through.
+pub(crate) fn check_handshake(parts: &Parts) -> Result<(), Refusal> {
+    read_handshake(parts).map(drop)
 }
 
 /// Takes RFC 6455's opening handshake (4.2.1) and nothing that is only like it.
@@ -211,16 +231,44 @@ async fn tunnel(
     upstream: OnUpgrade,
     _counted_until_the_end: Lease,
     Term { idle, open }: Term,
-) -> io::Result<()> {
-    let upstream = upstream.await.map_err(io::Error::other)?;
-    let caller = tokio::time::timeout(idle, caller).await?.map_err(io::Error::other)?;
-    let last_move = Rc::new(Cell::new(Instant::now()));
-    let mut upstream = Watched { inner: TokioIo::new(upstream), last_move: Rc::clone(&last_move) };
+    moves: Rc<Moves>,
+) -> Ended {
+    let Ok(upstream) = upstream.await else { return Ended::UpstreamBroke };
+    let Ok(Ok(caller)) = tokio::time::timeout(idle, caller).await else { return Ended::CallerLeft };
+    moves.last.set(Instant::now());
+    let mut upstream = Watched { inner: TokioIo::new(upstream), moves: Rc::clone(&moves) };
     let mut caller = TokioIo::new(caller);
     tokio::select! {
-        ended = copy_bidirectional(&mut caller, &mut upstream) => ended.map(|_| ()),
-        () = falls_idle(&last_move, idle) => Err(io::ErrorKind::TimedOut.into()),
-        () = loses_standing(open.as_ref()) => Err(io::Error::other("its keys lost their standing")),
+        ended = copy_bidirectional(&mut caller, &mut upstream) => match ended {
+            Ok(_) => Ended::Closed,
+            Err(_) if moves.upstream_broke.get() => Ended::UpstreamBroke,
+            Err(_) => Ended::CallerLeft,
+        },
+        () = falls_idle(&moves.last, idle) => Ended::Idle,
+        () = loses_standing(open.as_ref()) => Ended::StandingLost,
+    }
+}
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Closed,
+    Idle,
+    CallerLeft,
+    UpstreamBroke,
+    /// Its keys may not go on.
+    StandingLost,
+}
+
+impl Ended {
+    /// As its record says it.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Closed | Self::Idle => "",
+            Self::CallerLeft => Outcome::CLIENT_GONE,
+            Self::UpstreamBroke => Refusal::UpstreamProtocolError.code(),
+            Self::StandingLost => Outcome::STANDING_LOST,
+        }
     }
 }
 
@@ -241,7 +289,34 @@ async fn falls_idle(last_move: &Cell<Instant>, idle: Duration) {
 #[derive(Debug)]
 struct Watched<T> {
     inner: T,
-    last_move: Rc<Cell<Instant>>,
+    moves: Rc<Moves>,
+}
+
+/// What went through a tunnel so far.
+#[derive(Debug)]
+pub(crate) struct Moves {
+    last: Cell<Instant>,
+    pub(crate) to_upstream: Cell<u64>,
+    pub(crate) to_caller: Cell<u64>,
+    upstream_broke: Cell<bool>,
+}
+
+impl Default for Moves {
+    fn default() -> Self {
+        Self {
+            last: Cell::new(Instant::now()),
+            to_upstream: Cell::new(0),
+            to_caller: Cell::new(0),
+            upstream_broke: Cell::new(false),
+        }
+    }
+}
+
+impl Moves {
+    fn note(&self, direction: &Cell<u64>, bytes: usize) {
+        self.last.set(Instant::now());
+        direction.set(direction.get().saturating_add(bytes as u64));
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
@@ -251,9 +326,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buffer);
-        if polled.is_ready() {
-            this.last_move.set(Instant::now());
+        if let Poll::Ready(read) = &polled {
+            this.moves.upstream_broke.set(read.is_err());
+            let bytes = buffer.filled().len().saturating_sub(before);
+            this.moves.note(&this.moves.to_caller, bytes);
         }
         polled
     }
@@ -267,8 +345,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        if polled.is_ready() {
-            this.last_move.set(Instant::now());
+        if let Poll::Ready(written) = &polled {
+            this.moves.upstream_broke.set(written.is_err());
+            let bytes = written.as_ref().map_or(0, |bytes| *bytes);
+            this.moves.note(&this.moves.to_upstream, bytes);
         }
         polled
     }

@@ -34,6 +34,15 @@ impl Own {
     }
 }
 
+impl Own {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Document => GATEWAYS_OWN,
+            Self::WhoAmI => WHO_AM_I,
+        }
+    }
+}
+
 /// Whether the gateway answers this itself, and no route does.
 pub(crate) fn answers(method: Method, target: &Target<'_>) -> bool {
     Own::asked(method, target).is_some()

@@ -1,6 +1,6 @@
 //! One worker: a thread, its runtime, its listeners, its connections, its pools.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -14,8 +14,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::auth::verifier::{Remembered, Verifier};
 use crate::config::Config;
+use crate::journal::Lane;
 use crate::proxy::listener;
 use crate::proxy::open::{LOOK, Openings};
+use crate::proxy::recording::Recorder;
 use crate::proxy::seats::Seats;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::upstream::Pools;
@@ -54,6 +56,10 @@ pub struct Worker {
     /// Of keys that were verified.
     pub(crate) remembered: Remembered,
     pub(crate) clock: Clock,
+    /// Where its records go.
+    pub(crate) recorder: Recorder,
+    /// What is still running is cut off now.
+    pub(crate) is_ending: Cell<bool>,
     /// What was admitted and goes on.
     pub(crate) openings: Rc<Openings>,
     /// What this worker counts.
@@ -165,12 +171,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Runs one worker on the calling thread until `drain` says stop and its requests are finished or `drain`'s time is up.
-/// `drain` turning true means: stop accepting, finish what is in flight.
+/// `drain` turning true means: stop accepting, finish what is in flight. Without a `lane` nothing is recorded, which is for
+/// benches alone.
 pub fn run(
     sockets: Sockets,
     snapshot: Arc<ArcSwap<Snapshot>>,
     keys: Keys,
     cells: Arc<WorkerCells>,
+    lane: Option<Lane>,
     drain: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -182,10 +190,12 @@ pub fn run(
     let worker = Rc::new(Worker {
         latest: RefCell::new(Rc::new(snapshot.load_full())),
         snapshot,
-        cells,
         keys,
         remembered: Remembered::default(),
         clock: Clock::default(),
+        is_ending: Cell::new(false),
+        recorder: Recorder::new(lane, Arc::clone(&cells)),
+        cells,
         openings: Rc::default(),
         pools: Pools::default(),
         rng: RefCell::new(fastrand::Rng::with_seed(u64::from_ne_bytes(seed))),
@@ -216,6 +226,9 @@ async fn serve(
         tracing::warn!("requests that were still running were cut off at the end of the drain");
     }
     looking.abort();
+    worker.is_ending.set(true);
+    let on_failure = worker.snapshot.load().config.log.on_failure;
+    worker.recorder.write_sums(None, on_failure);
     Ok(())
 }
 
@@ -225,6 +238,9 @@ async fn look_after(worker: Rc<Worker>) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        worker.openings.look(&worker.snapshot.load().view, worker.clock.now());
+        let now = worker.clock.now();
+        worker.openings.look(&worker.snapshot.load().view, now);
+        let on_failure = worker.snapshot.load().config.log.on_failure;
+        worker.recorder.write_sums(Some(now), on_failure);
     }
 }

@@ -37,12 +37,13 @@ pub enum BodyFault {
 pub struct Fate {
     fault: Cell<Option<BodyFault>>,
     ended: Cell<bool>,
+    bytes: Cell<u64>,
 }
 
 impl Fate {
     /// The fate of a body that has no bytes.
     pub fn sealed() -> Self {
-        Self { fault: Cell::new(None), ended: Cell::new(true) }
+        Self { ended: Cell::new(true), ..Self::default() }
     }
 
     /// Why it ended before its end.
@@ -52,6 +53,11 @@ impl Fate {
 
     pub(crate) fn set(&self, fault: Option<BodyFault>) {
         self.fault.set(fault);
+    }
+
+    /// How many bytes of it came.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
     }
 
     /// Whether its last byte came.
@@ -146,6 +152,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
                 return self.fail(BodyFault::TooLarge { limit });
             };
             self.left = left;
+            self.fate.bytes.set(self.fate.bytes.get().saturating_add(length));
             if self.wait.arrived(length) {
                 return self.fail(BodyFault::TooSlow);
             }

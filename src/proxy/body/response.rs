@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::model::Refusal;
 use crate::proxy::upstream::outgoing::Progress;
 use crate::proxy::upstream::pool::{Carrier, Lane};
 
@@ -45,9 +46,23 @@ pub(crate) struct Lease {
 }
 
 /// Why an upstream's body ended before its end: the caller's connection is aborted then.
-#[derive(Debug, thiserror::Error)]
-#[error("the upstream's answer broke off")]
-pub struct BrokenOff;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenOff {
+    #[error("the upstream's answer broke off")]
+    Broken,
+    #[error("the upstream's answer fell silent")]
+    Silent,
+}
+
+impl BrokenOff {
+    /// What it would have been, had it come before the answer began.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Broken => Refusal::UpstreamProtocolError,
+            Self::Silent => Refusal::UpstreamTimeout,
+        }
+    }
+}
 
 impl ResponseBody {
     pub fn empty() -> Self {
@@ -97,7 +112,7 @@ impl UpstreamBody {
             && carrier.deadline().poll_turn(cx, progress.as_deref(), self.patience).is_ready()
         {
             tracing::debug!("upstream answer fell silent");
-            return self.break_off();
+            return self.break_off(BrokenOff::Silent);
         }
         data
     }
@@ -117,14 +132,14 @@ impl UpstreamBody {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(%error, "upstream answer broke off");
-                    return self.break_off();
+                    return self.break_off(BrokenOff::Broken);
                 }
                 // HTTP/2 can say that nothing more comes without saying that this was all.
                 Poll::Ready(None)
                     if lease.carrier.is_shared() && !self.incoming.is_end_stream() =>
                 {
                     tracing::debug!("upstream answer was reset before its end");
-                    return self.break_off();
+                    return self.break_off(BrokenOff::Broken);
                 }
                 Poll::Ready(None) => {
                     self.finish();
@@ -141,9 +156,9 @@ impl UpstreamBody {
         }
     }
 
-    fn break_off(&mut self) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    fn break_off(&mut self, why: BrokenOff) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.lease = None;
-        Poll::Ready(Some(Err(BrokenOff)))
+        Poll::Ready(Some(Err(why)))
     }
 }
 

@@ -38,6 +38,7 @@ fn statuses_are_those_of_the_contract() {
         (Refusal::Overloaded, 503),
         (Refusal::UpstreamUnreachable, 502),
         (Refusal::UpstreamProtocolError, 502),
+        (Refusal::LogUnavailable, 503),
         (Refusal::UpstreamTimeout, 504),
     ];
     for (refusal, status) in table {

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::model;
 use crate::proxy::forward::order::tests::order;
 use crate::proxy::forward::tests::{listen, on_one_thread, upstream};
+use crate::proxy::recording::Slot;
 
 use super::*;
 
@@ -105,7 +106,9 @@ async fn gateway(shared: Arc<Shared>, idle: Duration) -> std::net::SocketAddr {
                 let order = order(model::Method::Get, "/v1/live", None);
                 let pools = Pools::default();
                 let term = Term { idle, open: None };
-                let answer = open_tunnel(&pools, &shared, &order, &parts, upgrade, term).await;
+                let answer =
+                    open_tunnel(&pools, &shared, &order, &parts, upgrade, term, &Slot::default())
+                        .await;
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| {
                     Response::new(ResponseBody::Own(Full::from(Bytes::from_static(
                         refusal.code().as_bytes(),
