@@ -11,6 +11,7 @@ use crate::config::Fault;
 mod descriptors;
 mod drain;
 mod node;
+mod records;
 pub mod reload;
 pub mod serve;
 pub mod signals;

@@ -6,9 +6,11 @@
 //! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
 //! - [`telemetry`]: logging, metrics, readiness.
+//! - [`journal`]: where access records wait until the store has them.
 //! - [`vault`]: secrets: made, hashed, sealed; the two files that are not in the store.
-//! - [`store`]: where the registry is kept: embedded or Redis.
+//! - [`store`]: where the registry and the past are kept: embedded or Redis.
 //! - [`registry`]: practices, vendors, keys and administrators as this node knows them.
+//! - [`history`]: access records shipped, looked up, counted, watched.
 //! - [`auth`]: who is calling, from the credentials of a request.
 //! - [`proxy`]: the data plane, a thread a core.
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
@@ -24,11 +26,15 @@ pub mod config;
 
 pub mod telemetry;
 
+pub mod journal;
+
 pub mod vault;
 
 pub mod store;
 
 pub mod registry;
+
+pub mod history;
 
 pub mod auth;
 

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::app::Faults;
 use crate::app::watch::{self, Watched};
 use crate::config::{Config, Fault};
+use crate::journal::Journal;
 use crate::model::Place;
 use crate::proxy::{Setup, Snapshot};
 use crate::registry::{Registry, Terms};
@@ -52,6 +53,7 @@ pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) registry: Arc<Registry>,
+    pub(super) journal: Journal,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Metrics,
     pub(super) watched: Watched,
@@ -95,6 +97,8 @@ impl Reloader {
         match outcome {
             Outcome::Applied { generation } => {
                 let generation = *generation;
+                let log = &self.snapshot.load().config.log;
+                self.journal.configure(log.sync, log.max_disk);
                 self.metrics.reload(ReloadOutcome::Applied);
                 self.metrics.generation(generation);
                 self.readiness.config(ConfigStatus::Current { generation });
@@ -146,6 +150,7 @@ fn needs_restart(running: &Config, next: &Config) -> Vec<Fault> {
         ("proxy.workers", &places.workers, running.proxy.workers != next.proxy.workers),
         ("store", &places.store, running.store != next.store),
         ("keys.secrets", &places.secrets, running.keys.secrets != next.keys.secrets),
+        ("log.dir", &places.log_dir, running.log.dir != next.log.dir),
     ];
     let fault = |field, place: &Place| {
         Fault::new(place.clone(), format!("`{field}` is taken at the start alone"))

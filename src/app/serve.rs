@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -21,9 +21,11 @@ use crate::app::reload::{Outcome, Reloader};
 use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
 use crate::app::workers::Workers;
-use crate::app::{descriptors, drain, node};
+use crate::app::{descriptors, drain, node, records};
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::history::{History, Shipper};
+use crate::model::NodeName;
 use crate::proxy::worker::Sockets;
 use crate::proxy::{Keys, Setup, Snapshot, upstream};
 use crate::registry::{Registry, Terms};
@@ -74,23 +76,33 @@ impl Loaded {
         &self.setup.config
     }
 
-    /// Opens the vault and the store, and loads the registry. What is missing is made, in a new place.
+    /// Opens the vault, the store and the journal, and loads the registry. What is missing is made, in a new place.
     pub fn open(self) -> anyhow::Result<Opened> {
         let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let config = &self.setup.config;
         let vault = Arc::new(Vault::open(&config.keys.secrets)?);
-        let registry = Arc::new(control.block_on(open_registry(config, vault))?);
-        Ok(Opened { loaded: self, control, registry })
+        let node = node::name(config)?;
+        let (registry, history) = control.block_on(async {
+            // In this order: it is the registry that takes the lock of an embedded store.
+            let registry = open_registry(config, vault, node.clone()).await?;
+            anyhow::Ok((registry, records::open(config, &node).await?))
+        })?;
+        let (registry, history) = (Arc::new(registry), Arc::new(history));
+        Ok(Opened { loaded: self, control, registry, history })
     }
 }
 
-async fn open_registry(config: &Config, vault: Arc<Vault>) -> anyhow::Result<Registry> {
+async fn open_registry(
+    config: &Config,
+    vault: Arc<Vault>,
+    node: NodeName,
+) -> anyhow::Result<Registry> {
     let store = store::open(&config.store, Mode::Sole).await?;
     match store.concerns().await {
         Ok(concerns) => concerns.iter().for_each(|concern| tracing::warn!("{concern}")),
         Err(error) => tracing::warn!(%error, "the store does not say how it is set up"),
     }
-    Ok(Registry::open(store, vault, node::name(config)?, Terms::of(config)).await?)
+    Ok(Registry::open(store, vault, node, Terms::of(config)).await?)
 }
 
 /// A gateway that knows its keys, and listens nowhere yet.
@@ -100,6 +112,7 @@ pub struct Opened {
     /// The store's connections live on it.
     control: Runtime,
     registry: Arc<Registry>,
+    history: Arc<History>,
 }
 
 impl Opened {
@@ -182,8 +195,9 @@ impl Bound {
         announce: impl FnOnce(&Addresses),
         reloaded: impl Fn(&Outcome) + 'static,
     ) -> anyhow::Result<()> {
-        let Self { opened: Opened { loaded, control, registry }, sockets, admin, addresses } = self;
-        let parts = Parts { loaded, registry, sockets, admin, addresses };
+        let Self { opened, sockets, admin, addresses } = self;
+        let Opened { loaded, control, registry, history } = opened;
+        let parts = Parts { loaded, registry, history, sockets, admin, addresses };
         let running = parts.serve(hangup, announce, Box::new(reloaded));
         let ended = LocalSet::new().block_on(&control, running);
         // A reload that hangs on a dead file system must not keep the process.
@@ -196,6 +210,7 @@ impl Bound {
 struct Parts {
     loaded: Loaded,
     registry: Arc<Registry>,
+    history: Arc<History>,
     sockets: Vec<Sockets>,
     admin: TcpListener,
     addresses: Addresses,
@@ -208,10 +223,12 @@ impl Parts {
         announce: impl FnOnce(&Addresses),
         reloaded: Box<dyn Fn(&Outcome)>,
     ) -> anyhow::Result<()> {
-        let Self { loaded: Loaded { path, setup, watched }, registry, sockets, .. } = self;
-        let Self { admin, addresses, .. } = self;
-        let mut stop = Stop::install(hangup)?;
-        let mut reload = Reload::install(hangup)?;
+        let Self { loaded: Loaded { path, setup, watched }, registry, history, .. } = self;
+        let Self { sockets, admin, addresses, .. } = self;
+        let (mut stop, mut reload) = (Stop::install(hangup)?, Reload::install(hangup)?);
+        if cfg!(feature = "unrecorded") {
+            tracing::error!("this build keeps no access records: it is for measuring alone");
+        }
         descriptors::warn_if_scarce(setup.config.proxy.max_connections);
 
         let snapshot = published(setup, &registry);
@@ -222,13 +239,15 @@ impl Parts {
                 Arc::clone(registry.index()),
             )),
         };
-        let (metrics, readiness) = observed(&snapshot, &registry);
+        let (metrics, readiness) = observed(&snapshot, &registry, &history);
         metrics.registry(figures(&registry, &keys));
+        metrics.records(records::figures(&history));
         readiness.listening(addresses.gateway.clone(), addresses.admin);
 
         let (begin_drain, draining) = channel::channel(false);
-        let mut workers = Workers::start(sockets, &snapshot, &keys, &metrics, &draining)?;
-        let state = admin_state(&snapshot, &registry, &readiness, &metrics);
+        let journal = history.journal.clone();
+        let mut workers = Workers::start(sockets, &snapshot, &keys, &journal, &metrics, &draining)?;
+        let state = admin_state(&snapshot, &registry, &history, &readiness, &metrics);
         let admin = tokio::net::TcpListener::from_std(admin)?;
         let mut endless = JoinSet::new();
         let (running, router) = (Arc::clone(&snapshot), admin::router(state));
@@ -237,41 +256,77 @@ impl Parts {
         endless.spawn_local(upstream::probe(Arc::clone(&snapshot)));
         let following = Arc::clone(&registry);
         endless.spawn_local(async move { following.run().await });
+        let (tidied, running) = (Arc::clone(&history), Arc::clone(&snapshot));
+        endless.spawn_local(async move {
+            tidied.tidy(|| running.load().config.log.retention).await;
+        });
         let asked = Arc::new(Notify::new());
         let reloader = Reloader {
             path,
             snapshot: Arc::clone(&snapshot),
             registry: Arc::clone(&registry),
+            journal,
             readiness: Arc::clone(&readiness),
             metrics,
             watched,
             reloaded,
         };
         endless.spawn_local(reloader.run(Arc::clone(&asked)));
+        let shipper = records::ship(&history, &snapshot.load().config)?;
         announce(&addresses);
 
-        loop {
-            tokio::select! {
-                () = stop.asked() => break,
-                () = reload.asked() => asked.notify_one(),
-                Some(end) = workers.next_end() => {
-                    end?;
-                    bail!("a worker ended without being asked to");
-                }
-                Some(end) = endless.join_next() => {
-                    end.context("a task of the control thread broke off")?;
-                    bail!("a task of the control thread ended without being asked to");
-                }
-            }
+        let mut parts = Endless { workers: &mut workers, tasks: &mut endless, shipper: &shipper };
+        if let Err(error) = parts.run(&mut stop, &mut reload, &asked).await {
+            shipper.finish(Duration::ZERO).await;
+            return Err(error);
         }
         let limit = snapshot.load().config.proxy.drain;
         let drained = drain::drain(&readiness, &begin_drain, &mut workers, &mut stop, limit).await;
-        // Nobody is served any more, so this is the last that was used.
+        // Nobody is served any more, so this is the last that was used, and these are the last records.
         endless.shutdown().await;
         if let Err(error) = registry.flush().await {
             tracing::warn!(%error, "when keys were last used could not be written");
         }
+        match &drained {
+            Ok(()) => records::close(&history, &shipper, &mut stop).await,
+            Err(_) => shipper.finish(Duration::ZERO).await,
+        }
         drained
+    }
+}
+
+/// What goes on for as long as the gateway serves.
+struct Endless<'s> {
+    workers: &'s mut Workers,
+    tasks: &'s mut JoinSet<()>,
+    shipper: &'s Shipper,
+}
+
+impl Endless<'_> {
+    /// Until somebody asks for the end. Whatever ends before that is an error.
+    async fn run(
+        &mut self,
+        stop: &mut Stop,
+        reload: &mut Reload,
+        asked: &Notify,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = stop.asked() => return Ok(()),
+                () = reload.asked() => asked.notify_one(),
+                Some(end) = self.workers.next_end() => {
+                    end?;
+                    bail!("a worker ended without being asked to");
+                }
+                Some(end) = self.tasks.join_next() => {
+                    end.context("a task of the control thread broke off")?;
+                    bail!("a task of the control thread ended without being asked to");
+                }
+                () = self.shipper.ended() => {
+                    bail!("the thread that ships access records ended without being asked to");
+                }
+            }
+        }
     }
 }
 
@@ -299,6 +354,7 @@ fn figures(registry: &Arc<Registry>, keys: &Keys) -> FiguresSource {
 fn admin_state(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     registry: &Arc<Registry>,
+    history: &Arc<History>,
     readiness: &Arc<Readiness>,
     metrics: &Metrics,
 ) -> AdminState {
@@ -307,6 +363,7 @@ fn admin_state(
         readiness: Arc::clone(readiness),
         metrics: metrics.clone(),
         registry: Arc::clone(registry),
+        history: Arc::clone(history),
         running: Arc::new(move |look| {
             let snapshot = running.load();
             look(&snapshot.config, &snapshot.view);
@@ -318,6 +375,7 @@ fn admin_state(
 fn observed(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     registry: &Arc<Registry>,
+    history: &Arc<History>,
 ) -> (Metrics, Arc<Readiness>) {
     let running = Arc::clone(snapshot);
     let health: HealthSource = Arc::new(move || {
@@ -346,5 +404,6 @@ fn observed(
     metrics.started(SystemTime::now());
     metrics.generation(generation);
     metrics.upstreams(Arc::clone(&health));
-    (metrics, Arc::new(Readiness::new(generation, health, standing)))
+    let journal = records::standing(history, snapshot);
+    (metrics, Arc::new(Readiness::new(generation, health, standing, journal)))
 }

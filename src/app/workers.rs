@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::journal::Journal;
 use crate::proxy::Snapshot;
 use crate::proxy::worker::{self, Keys, Sockets};
 use crate::telemetry::Metrics;
@@ -22,11 +23,12 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts a thread for each set of sockets. To be called on the control runtime.
+    /// Starts a thread for each set of sockets, with a line of records of its own. To be called on the control runtime.
     pub(super) fn start(
         sockets: Vec<Sockets>,
         snapshot: &Arc<ArcSwap<Snapshot>>,
         keys: &Keys,
+        journal: &Journal,
         metrics: &Metrics,
         drain: &watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
@@ -36,12 +38,14 @@ impl Workers {
             let (ended, end) = oneshot::channel();
             let (snapshot, keys) = (Arc::clone(snapshot), keys.clone());
             let (cells, drain) = (metrics.worker(), drain.clone());
+            let lane = if cfg!(feature = "unrecorded") { None } else { Some(journal.lane()?) };
             thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
                     // Nobody listens any more only where the process is ending.
                     let _unheard = ended.send(
-                        worker::run(sockets, snapshot, keys, cells, drain).map_err(Into::into),
+                        worker::run(sockets, snapshot, keys, cells, lane, drain)
+                            .map_err(Into::into),
                     );
                 })
                 .with_context(|| format!("cannot start the thread {name}"))?;
