@@ -11,13 +11,16 @@ use crate::admin::desk::Desk;
 use crate::admin::endpoint::{self, Endpoint, Verb};
 use crate::admin::problem::Problem;
 
+mod activity;
 mod admins;
+mod alerts;
 mod audit;
 mod keys;
 mod page;
 mod practices;
 mod routes;
 mod transfer;
+mod usage;
 mod users;
 mod vendors;
 mod whoami;
@@ -26,13 +29,16 @@ pub(super) const ROOT: &str = "/api/v1";
 
 /// All endpoints.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    let parts: [&'static [Endpoint]; 9] = [
+    let parts: [&'static [Endpoint]; 12] = [
         whoami::ENDPOINTS,
         practices::ENDPOINTS,
         users::ENDPOINTS,
         keys::ENDPOINTS,
         vendors::ENDPOINTS,
         admins::ENDPOINTS,
+        usage::ENDPOINTS,
+        activity::ENDPOINTS,
+        alerts::ENDPOINTS,
         audit::ENDPOINTS,
         routes::ENDPOINTS,
         transfer::ENDPOINTS,

@@ -6,6 +6,7 @@ use crate::admin::passwords::Passwords;
 use crate::admin::state::AdminState;
 use crate::admin::throttle::Throttle;
 use crate::registry::Registry;
+use crate::store::access::AccessStore;
 
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -21,5 +22,10 @@ impl Desk {
 
     pub(super) fn registry(&self) -> &Arc<Registry> {
         &self.state.registry
+    }
+
+    /// Records and what they add up to.
+    pub(super) fn past(&self) -> &dyn AccessStore {
+        &*self.state.history.store
     }
 }

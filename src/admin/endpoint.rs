@@ -12,27 +12,35 @@ use std::time::Duration;
 
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::admin::access::{self, Named, Right, Who};
 use crate::admin::desk::Desk;
-use crate::admin::field::{Given, Record, kind};
+use crate::admin::field::{Given, Record};
 use crate::admin::json;
 use crate::admin::problem::Problem;
 use crate::admin::revision::Condition;
 use crate::admin::shape::Shape;
 use crate::admin::sign_in;
+use crate::history::alerts::AlertId;
 use crate::model::{KeyId, Misnamed, PracticeId, Username, VendorId};
+use crate::registry::operation::Held;
+use crate::registry::operation::keys::RevokeKey;
+use crate::registry::{Done, Operation, Receipt};
 use crate::store::Position;
 
+mod reply;
+
+pub(super) use reply::{CSV, LINES, Reply};
+
 pub(super) const MAX_BODY: usize = 64 * 1024;
+pub(super) const MAX_FORM: usize = 8 * 1024;
 pub(super) const MAX_IMPORT: usize = 64 * 1024 * 1024;
 /// How much more than its limit is read and dropped, so that a caller gets to read why it was refused.
 const MAX_WASTE: usize = 1024 * 1024;
@@ -74,6 +82,8 @@ pub(super) enum Answer {
     Object(&'static Shape),
     /// `{"items", "next"}`.
     Page(&'static Shape),
+    /// The same, or CSV for who asks for that.
+    Sheet(&'static Shape),
     /// 201.
     Created(&'static Shape),
     /// 204.
@@ -81,11 +91,23 @@ pub(super) enum Answer {
     Lines,
 }
 
+impl Answer {
+    /// Of what it answers, where that is JSON.
+    pub(super) fn shape(self) -> Option<&'static Shape> {
+        match self {
+            Self::Object(shape) | Self::Page(shape) | Self::Sheet(shape) | Self::Created(shape) => {
+                Some(shape)
+            }
+            Self::Nothing | Self::Lines => None,
+        }
+    }
+}
+
 pub(super) type Handled = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
 
 pub(super) struct Endpoint {
     pub(super) verb: Verb,
-    /// Below `/api/v1`, with `{practice}`, `{key}`, `{vendor}`, `{username}`, `{kid}` and `{token}`.
+    /// Below `/api/v1`, with `{practice}`, `{key}`, `{vendor}`, `{username}`, `{kid}`, `{token}` and `{alert}`.
     pub(super) path: &'static str,
     pub(super) right: Right,
     pub(super) about: &'static str,
@@ -128,6 +150,9 @@ pub(super) struct Call {
     pub(super) query: Given,
     pub(super) body: Given,
     pub(super) lines: Bytes,
+    pub(super) uri: Uri,
+    /// What kinds of answers the caller takes, as it says it.
+    pub(super) accept: String,
     condition: Condition,
     names: Names,
 }
@@ -141,20 +166,7 @@ struct Names {
     username: Option<Username>,
     kid: Option<KeyId>,
     token: Option<KeyId>,
-}
-
-/// What a handler answers. There may be a secret in it, so `Debug` shows the status alone.
-pub(super) struct Reply {
-    status: StatusCode,
-    body: Content,
-    revision: Option<Position>,
-    location: Option<String>,
-}
-
-enum Content {
-    None,
-    Json(Value),
-    Lines(String),
+    alert: Option<AlertId>,
 }
 
 impl fmt::Debug for Call {
@@ -163,72 +175,6 @@ impl fmt::Debug for Call {
     }
 }
 
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
-    }
-}
-
-impl Reply {
-    pub(super) fn ok(body: Value) -> Self {
-        let body = Content::Json(body);
-        Self { status: StatusCode::OK, body, revision: None, location: None }
-    }
-
-    pub(super) fn created(location: String, body: Value) -> Self {
-        Self { status: StatusCode::CREATED, location: Some(location), ..Self::ok(body) }
-    }
-
-    pub(super) fn nothing() -> Self {
-        let status = StatusCode::NO_CONTENT;
-        Self { status, body: Content::None, revision: None, location: None }
-    }
-
-    pub(super) fn lines(text: String) -> Self {
-        let body = Content::Lines(text);
-        Self { status: StatusCode::OK, body, revision: None, location: None }
-    }
-
-    /// With the object's ETag.
-    #[must_use]
-    pub(super) fn at(mut self, revision: Position) -> Self {
-        self.revision = Some(revision);
-        self
-    }
-
-    /// `items` with one more than asked for, where there is one; each with what a cursor to behind it says.
-    pub(super) fn page(mut items: Vec<(String, Value)>, size: usize) -> Self {
-        let is_last = items.len() <= size;
-        items.truncate(size);
-        let last = items.last().filter(|_| !is_last);
-        let next = last.map(|(last, _)| kind::cursor(last));
-        let items: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();
-        Self::ok(json!({ "items": items, "next": next }))
-    }
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        let Self { status, body, revision, location } = self;
-        let mut response = match body {
-            Content::None => status.into_response(),
-            Content::Json(json) => {
-                (status, [(CONTENT_TYPE, "application/json")], format!("{json}\n")).into_response()
-            }
-            Content::Lines(text) => (status, [(CONTENT_TYPE, LINES)], text).into_response(),
-        };
-        let mut say = |name: HeaderName, text: String| {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                response.headers_mut().insert(name, value);
-            }
-        };
-        revision.into_iter().for_each(|revision| say(ETAG, format!("\"{}\"", revision.0)));
-        location.into_iter().for_each(|path| say(LOCATION, format!("/api/v1{path}")));
-        response
-    }
-}
-
-pub(super) const LINES: &str = "application/jsonl";
 /// What people and programs call a JSON object a line.
 const LINES_TOO: [&str; 4] =
     [LINES, "application/x-ndjson", "application/ndjson", "application/x-jsonlines"];
@@ -267,10 +213,13 @@ async fn read(
     let condition =
         if endpoint.conditional { Condition::read(&parts.headers)? } else { Condition::Any };
     let (body, lines) = read_body(endpoint.body, &parts, body).await?;
-    // A body may be long in coming, and its sender be dismissed or made less meanwhile: what counts is who it is now.
+    // A body may be long in coming, and its sender be dismissed or made less meanwhile: what is shown goes by who it is
+    // now. What is changed goes by who it is when that is decided; see `Call::execute`.
     let who = caller(endpoint, &desk, &parts)?;
     names.admit(&desk, &who, endpoint.right)?;
-    Ok(Call { desk, who, query, body, lines, condition, names })
+    let accepted = parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accept = accepted.collect::<Vec<_>>().join(",");
+    Ok(Call { desk, who, query, body, lines, uri: parts.uri, accept, condition, names })
 }
 
 /// Who is calling at this moment, if its role may, and if a change is its own.
@@ -342,7 +291,8 @@ pub(super) async fn collect(parts: &Parts, body: HttpBody, limit: usize) -> Resu
 }
 
 async fn gather(mut body: HttpBody, limit: usize) -> Result<Bytes, Problem> {
-    let mut bytes = Vec::new();
+    // A form may have a password in it, and a buffer that grows leaves copies: this one never does for a form.
+    let mut bytes = Vec::with_capacity(limit.min(MAX_FORM));
     let mut seen = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::malformed("The body broke off."))?;
@@ -369,6 +319,7 @@ impl Names {
                 "username" => names.username = Some(Username::parse(text).map_err(unknown)?),
                 "kid" => names.kid = Some(KeyId::parse(text).map_err(unknown)?),
                 "token" => names.token = Some(KeyId::parse(text).map_err(unknown)?),
+                "alert" => names.alert = Some(AlertId::parse(text).map_err(unknown)?),
                 _ => {}
             }
         }
@@ -402,6 +353,7 @@ fn what(parameter: &str) -> &'static str {
         "vendor" => "vendor",
         "username" => "username",
         "token" => "token",
+        "alert" => "alert",
         _ => "key",
     }
 }
@@ -434,6 +386,29 @@ impl Call {
 
     pub(super) fn token(&self) -> Result<KeyId, Problem> {
         self.names.token.ok_or_else(absent)
+    }
+
+    pub(super) fn alert(&self) -> Result<AlertId, Problem> {
+        self.names.alert.ok_or_else(absent)
+    }
+
+    /// Decides what the caller asks for, if it still may when that is decided.
+    pub(super) async fn execute<O: Operation>(
+        &self,
+        operation: O,
+    ) -> Result<Done<O::Output>, Problem> {
+        let held = self.held(operation);
+        Ok(self.desk.registry().execute(&self.who.actor, held).await?)
+    }
+
+    /// The same for the end of a key, which has a receipt.
+    pub(super) async fn revoke_key(&self, operation: RevokeKey) -> Result<Receipt, Problem> {
+        let held = self.held(operation);
+        Ok(self.desk.registry().revoke_key(&self.who.actor, held).await?)
+    }
+
+    fn held<O>(&self, operation: O) -> Held<O> {
+        Held { proof: self.who.proof, role: self.who.role.clone(), operation }
     }
 
     /// Holds `If-Match` against the object as it is.

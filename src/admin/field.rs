@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use crate::admin::problem::Problem;
 use crate::registry::operation::{FieldFault, Patch};
@@ -265,7 +266,11 @@ fn decoded(text: &str) -> String {
             None => bytes.push(if *first == b'+' { b' ' } else { *first }),
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    // What is decoded may be a password: no copy of it stays behind.
+    String::from_utf8(bytes).unwrap_or_else(|odd| {
+        let bytes = Zeroizing::new(odd.into_bytes());
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::admin::api::{self, ROOT};
-use crate::admin::endpoint::{Answer, Body, Endpoint, LINES, Verb};
+use crate::admin::endpoint::{Answer, Body, CSV, Endpoint, LINES, Verb};
 use crate::admin::field::AnyField;
 use crate::admin::field::Presence;
 use crate::admin::shape::Shape;
@@ -30,11 +30,7 @@ pub(super) fn document() -> Value {
         if let Some(path) = path.as_object_mut() {
             path.insert(endpoint.verb.name().to_owned(), operation(endpoint));
         }
-        if let Answer::Object(shape) | Answer::Page(shape) | Answer::Created(shape) =
-            endpoint.answer
-        {
-            shape.gather(&mut shapes);
-        }
+        endpoint.answer.shape().into_iter().for_each(|shape| shape.gather(&mut shapes));
         if let Body::Json(record) | Body::MayBe(record) = endpoint.body {
             bodies.insert(record.name.to_owned(), record.schema());
         }
@@ -178,6 +174,13 @@ fn success(answer: Answer) -> (&'static str, Value) {
     match answer {
         Answer::Object(shape) => ("200", json("Done.", named(shape))),
         Answer::Created(shape) => ("201", json("Made; `Location` says where it is.", named(shape))),
+        Answer::Sheet(shape) => {
+            let (status, mut page) = success(Answer::Page(shape));
+            if let Some(kinds) = page.get_mut("content").and_then(Value::as_object_mut) {
+                kinds.insert(CSV.to_owned(), json!({ "schema": { "type": "string" } }));
+            }
+            (status, page)
+        }
         Answer::Page(shape) => {
             let page = json!({
                 "type": "object",
@@ -254,11 +257,7 @@ mod tests {
         let mut shapes = Vec::new();
         let mut names = HashSet::new();
         for endpoint in api::endpoints() {
-            if let Answer::Object(shape) | Answer::Page(shape) | Answer::Created(shape) =
-                endpoint.answer
-            {
-                shape.gather(&mut shapes);
-            }
+            endpoint.answer.shape().into_iter().for_each(|shape| shape.gather(&mut shapes));
             if let Body::Json(record) | Body::MayBe(record) = endpoint.body {
                 assert!(names.insert(record.name), "{} twice", record.name);
             }

@@ -85,7 +85,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::readiness::{Freshness, RegistryStatus};
+    use crate::telemetry::readiness::{Freshness, JournalStatus, RegistryStatus};
 
     #[test]
     fn a_configuration_error_cannot_become_markup() {
@@ -99,6 +99,7 @@ mod tests {
                 position: 0,
                 staleness_seconds: 0,
             },
+            journal: JournalStatus::default(),
             upstreams: Vec::new(),
             gateway: vec!["127.0.0.1:8080".parse().unwrap()],
             admin: None,

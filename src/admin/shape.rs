@@ -19,6 +19,8 @@ pub(super) enum Out {
     Time,
     Flag,
     Whole,
+    /// Zero or more, with a fraction.
+    Number,
     Choice(&'static [&'static str]),
     /// Or null.
     Maybe(&'static Self),
@@ -29,8 +31,6 @@ pub(super) enum Out {
     /// Not in every answer.
     Sometimes(&'static Self),
     Anything,
-    /// Always null in this version.
-    Nothing,
 }
 
 impl Out {
@@ -40,6 +40,7 @@ impl Out {
             Self::Time => json!({ "type": "string", "format": "date-time" }),
             Self::Flag => json!({ "type": "boolean" }),
             Self::Whole => json!({ "type": "integer", "minimum": 0 }),
+            Self::Number => json!({ "type": "number", "minimum": 0 }),
             Self::Choice(words) => json!({ "type": "string", "enum": words }),
             Self::Maybe(out) => json!({ "anyOf": [out.schema(), { "type": "null" }] }),
             Self::List(out) => json!({ "type": "array", "items": out.schema() }),
@@ -49,7 +50,6 @@ impl Out {
             }
             Self::Sometimes(out) => out.schema(),
             Self::Anything => json!({}),
-            Self::Nothing => json!({ "type": "null" }),
         }
     }
 
@@ -65,8 +65,8 @@ impl Out {
             | Self::Flag
             | Self::Whole
             | Self::Choice(_)
-            | Self::Anything
-            | Self::Nothing => {}
+            | Self::Number
+            | Self::Anything => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::history::History;
 use crate::registry::{Registry, View};
 use crate::telemetry::{Metrics, Readiness};
 
@@ -20,6 +21,8 @@ pub struct AdminState {
     pub metrics: Metrics,
     /// Practices, vendors, keys and administrators.
     pub registry: Arc<Registry>,
+    /// Access records and what they add up to.
+    pub history: Arc<History>,
     /// For the live route map and for explaining decisions.
     pub running: Running,
 }

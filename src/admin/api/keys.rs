@@ -12,8 +12,11 @@ use crate::admin::api::page::{LIST, Page, bad_cursor};
 use crate::admin::desk::Desk;
 use crate::admin::endpoint::{Answer, Body, Call, Endpoint, Reply, Verb};
 use crate::admin::problem::Problem;
-use crate::model::{KeyId, SubscriberKey};
-use crate::registry::operation::keys::{EditKey, IssueKey, KeyPatch, RevealKey, RotateKey};
+use crate::history::watch;
+use crate::model::{KeyId, SubscriberKey, Tally};
+use crate::registry::operation::keys::{
+    EditKey, IssueKey, KeyPatch, RevealKey, RevokeKey, RotateKey,
+};
 use crate::registry::records::Kept;
 use crate::vault::{Fresh, Purpose};
 
@@ -62,7 +65,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         body: Body::Json(&fields::EDIT),
         conditional: true,
         answer: Answer::Object(&OBJECT),
-        conflicts: &["revoked"],
+        conflicts: &["key_revoked"],
         handle: |call| Box::pin(edit(call)),
         ..Endpoint::USUAL
     },
@@ -84,7 +87,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         body: Body::MayBe(&fields::ROTATE),
         conditional: true,
         answer: Answer::Created(&NEW),
-        conflicts: &["already_rotated", "revoked"],
+        conflicts: &["already_rotated", "key_expired", "key_revoked"],
         handle: |call| Box::pin(rotate(call)),
         ..Endpoint::USUAL
     },
@@ -110,10 +113,21 @@ pub(super) async fn mint(desk: &Desk, purpose: Purpose) -> Result<Fresh, Problem
     Ok(minted.map_err(|broken| Problem::internal(&broken))??)
 }
 
-fn shown(call: &Call, key: &SubscriberKey) -> Value {
+/// These keys with what they did today, which is asked for all of them at once.
+async fn all_shown(call: &Call, keys: &[&SubscriberKey]) -> Vec<Value> {
     let registry = call.desk.registry();
-    let last_used = registry.last_used(key.id);
-    key_object(key, registry.now(), last_used, &registry.terms().lifetimes)
+    let (now, terms) = (registry.now(), registry.terms());
+    let ids: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
+    let today = watch::today(call.desk.past(), &ids, now).await;
+    let show = |(key, today): (&&SubscriberKey, Option<Tally>)| {
+        let last_used = registry.last_used(key.id);
+        key_object(key, now, last_used, today.as_ref(), &terms.lifetimes)
+    };
+    keys.iter().zip(today).map(show).collect()
+}
+
+async fn shown(call: &Call, key: &SubscriberKey) -> Value {
+    all_shown(call, &[key]).await.pop().unwrap_or_default()
 }
 
 fn find(call: &Call) -> Result<Kept<SubscriberKey>, Problem> {
@@ -135,12 +149,14 @@ async fn list(call: Call) -> Result<Reply, Problem> {
         let keys = records.keys(practice, after).map(|key| key.value);
         Ok(keys.take(page.size + 1).collect::<Vec<_>>())
     })?;
-    Ok(page.fill(keys.iter().map(|key| (key.id.to_string(), shown(&call, key)))))
+    let keys: Vec<&SubscriberKey> = keys.iter().map(|key| &**key).collect();
+    let shown = all_shown(&call, &keys).await;
+    Ok(page.fill(keys.iter().map(|key| key.id.to_string()).zip(shown)))
 }
 
 /// The object with its secret, which is nowhere else.
-fn created(call: &Call, key: &SubscriberKey, fresh: &Fresh) -> Reply {
-    let mut body = shown(call, key);
+async fn created(call: &Call, key: &SubscriberKey, fresh: &Fresh) -> Reply {
+    let mut body = shown(call, key).await;
     if let Some(body) = body.as_object_mut() {
         body.insert("key".to_owned(), Value::from(fresh.plain.reveal()));
     }
@@ -163,13 +179,13 @@ async fn issue(call: Call) -> Result<Reply, Problem> {
         limits: given.get(&fields::RATES),
         fresh: fresh.clone(),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
-    Ok(created(&call, &done.output, &fresh).at(done.position))
+    let done = call.execute(operation).await?;
+    Ok(created(&call, &done.output, &fresh).await.at(done.position))
 }
 
 async fn show(call: Call) -> Result<Reply, Problem> {
     let found = find(&call)?;
-    Ok(Reply::ok(shown(&call, &found.value)).at(found.revision))
+    Ok(Reply::ok(shown(&call, &found.value).await).at(found.revision))
 }
 
 async fn edit(call: Call) -> Result<Reply, Problem> {
@@ -186,14 +202,14 @@ async fn edit(call: Call) -> Result<Reply, Problem> {
     };
     let if_match = call.unless_stale(find(&call)?.revision)?;
     let operation = EditKey { id: call.key()?, if_match, patch };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
+    let done = call.execute(operation).await?;
     let revision = find(&call).map_or(done.position, |key| key.revision);
-    Ok(Reply::ok(shown(&call, &done.output)).at(revision))
+    Ok(Reply::ok(shown(&call, &done.output).await).at(revision))
 }
 
 async fn revoke(call: Call) -> Result<Reply, Problem> {
-    call.unless_stale(find(&call)?.revision)?;
-    let receipt = call.desk.registry().revoke_key(&call.who.actor, call.key()?).await?;
+    let if_match = call.unless_stale(find(&call)?.revision)?;
+    let receipt = call.revoke_key(RevokeKey { id: call.key()?, if_match }).await?;
     let body = serde_json::to_value(&receipt).map_err(|broken| Problem::internal(&broken))?;
     Ok(Reply::ok(body))
 }
@@ -207,13 +223,13 @@ async fn rotate(call: Call) -> Result<Reply, Problem> {
         overlap: call.body.get(&fields::OVERLAPS).unwrap_or(USUAL_OVERLAP),
         fresh: fresh.clone(),
     };
-    let done = call.desk.registry().execute(&call.who.actor, operation).await?;
-    Ok(created(&call, &done.output, &fresh).at(done.position))
+    let done = call.execute(operation).await?;
+    Ok(created(&call, &done.output, &fresh).await.at(done.position))
 }
 
 async fn reveal(call: Call) -> Result<Reply, Problem> {
     let (id, registry) = (call.key()?, call.desk.registry());
-    let done = registry.execute(&call.who.actor, RevealKey { id }).await?;
+    let done = call.execute(RevealKey { id }).await?;
     let plain = registry.vault().unseal(id, &done.output)?;
     Ok(Reply::ok(serde_json::json!({ "id": id, "key": plain.reveal() })))
 }

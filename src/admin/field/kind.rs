@@ -13,6 +13,8 @@ use crate::model::{
 };
 use crate::vault::key;
 
+pub(crate) mod past;
+
 /// A part of a key's permissions as people write it.
 pub(crate) type Grant = (String, Access);
 

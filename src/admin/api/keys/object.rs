@@ -4,9 +4,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::admin::shape::{Out, Shape};
-use crate::model::{KeyLimits, Lifetimes, SubscriberKey, Timestamp};
-
-const LATER: &str = "Comes with the access records; null until then.";
+use crate::model::{KeyLimits, Lifetimes, SubscriberKey, Tally, Timestamp};
 
 static LIMITS: Shape = Shape {
     name: "Limits",
@@ -34,8 +32,16 @@ const FIELDS: [(&str, Out, &str); 22] = [
     ),
     ("rotate_due", Out::Maybe(&Out::Time), "When people are reminded to rotate it."),
     ("last_used_at", Out::Maybe(&Out::Time), ""),
-    ("requests_today", Out::Nothing, LATER),
-    ("error_rate_today", Out::Nothing, LATER),
+    (
+        "requests_today",
+        Out::Maybe(&Out::Whole),
+        "Since midnight UTC; null while the store cannot tell.",
+    ),
+    (
+        "error_rate_today",
+        Out::Maybe(&Out::Number),
+        "Of these, the share that was refused or answered with an error, 0 to 1.",
+    ),
     ("replaces", Out::Maybe(&Out::Text), "The key that it was rotated from."),
     ("replaced_by", Out::Maybe(&Out::Text), "The key that it was rotated to."),
     ("allowed_ips", Out::List(&Out::Text), "None means anywhere."),
@@ -83,6 +89,7 @@ pub(super) fn key_object(
     key: &SubscriberKey,
     now: Timestamp,
     last_used: Option<Timestamp>,
+    today: Option<&Tally>,
     lifetimes: &Lifetimes,
 ) -> Value {
     let limits = key
@@ -105,8 +112,8 @@ pub(super) fn key_object(
         "expires_at": key.ends_at(lifetimes),
         "rotate_due": key.rotate_due(lifetimes),
         "last_used_at": last_used,
-        "requests_today": null,
-        "error_rate_today": null,
+        "requests_today": today.map(|today| today.requests),
+        "error_rate_today": today.map(|today| today.error_rate().unwrap_or(0.0)),
         "replaces": key.replaces,
         "replaced_by": key.replaced_by,
         "allowed_ips": key.allowed_ips.iter().map(as_written).collect::<Vec<_>>(),
@@ -161,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_key_object_has_exactly_the_fields_of_the_contract_and_nothing_secret() {
-        let object = key_object(&key(), Timestamp::from_micros(1), None, &Lifetimes::default());
+        let (now, lifetimes) = (Timestamp::from_micros(1), Lifetimes::default());
+        let object = key_object(&key(), now, None, None, &lifetimes);
         let fields: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
         let contract = "id practice name description owner created_by created_at api permissions \
             vendor preview status expires_at rotate_due last_used_at requests_today \
@@ -176,5 +184,20 @@ mod tests {
             assert!(!text.contains(secret), "{text}");
         }
         assert_eq!(object["permissions"], json!({ "patient": "read" }));
+        assert_eq!(object["requests_today"], json!(null), "the store cannot tell");
+    }
+
+    #[test]
+    fn what_a_key_did_today_is_in_it() {
+        let show = |today| {
+            let lifetimes = Lifetimes::default();
+            let object =
+                key_object(&key(), Timestamp::from_micros(1), None, Some(&today), &lifetimes);
+            (object["requests_today"].clone(), object["error_rate_today"].clone())
+        };
+        assert_eq!(show(Tally::default()), (json!(0), json!(0.0)));
+        let tally =
+            Tally { requests: 8, errors: 1, client_errors: 2, denied: 1, ..Tally::default() };
+        assert_eq!(show(tally), (json!(8), json!(0.5)));
     }
 }
