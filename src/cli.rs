@@ -14,7 +14,9 @@ use crate::app::{DiskSources, Faults};
 use crate::config::Config;
 use crate::telemetry::paint::Paint;
 
+mod activity;
 mod admins;
+mod alerts;
 mod backup;
 mod callers;
 mod check;
@@ -28,6 +30,7 @@ mod import;
 mod keys;
 mod listing;
 mod local;
+mod logs;
 mod output;
 mod practices;
 mod remote;
@@ -35,6 +38,7 @@ mod routes;
 mod schema;
 mod serve;
 mod url;
+mod usage;
 mod vendors;
 mod words;
 
@@ -78,6 +82,7 @@ enum Command {
     Practices(practices::PracticesArgs),
     Import(import::ImportCommand),
     Export(export::ExportArgs),
+    Logs(logs::LogsArgs),
     Backup(backup::BackupArgs),
     Schema(schema::SchemaArgs),
     Health(health::HealthArgs),
@@ -115,6 +120,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Practices(args) => (args.json, practices::practices(args)),
         Command::Import(args) => (args.format.json, import::import(&args.import)),
         Command::Export(args) => (args.format.json, export::export(&args)),
+        Command::Logs(args) => (false, logs::logs(args)),
         Command::Backup(args) => (args.format.json, backup::backup(&args)),
         Command::Schema(args) => (false, schema::schema(&args)),
         Command::Health(args) => (args.format.json, health::health(&args)),

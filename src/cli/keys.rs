@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::activity::{self, ActivityArgs};
 use crate::cli::fields::{Fields, permission};
 use crate::cli::import::{self, ImportArgs};
 use crate::cli::listing::{self, Part};
@@ -14,6 +15,7 @@ use crate::cli::local::Local;
 use crate::cli::output::{self, Answer, Usage, table};
 use crate::cli::remote::{Listed, Remote};
 use crate::cli::url::segment;
+use crate::cli::usage::{self, UsageArgs};
 use crate::model::KeyId;
 
 /// Manage subscriber keys through the admin API
@@ -26,7 +28,9 @@ Examples:
   postern keys list --practice north
   postern keys create --practice north --name Website --owner dr-lee --permission patient=read,appointment=write
   postern keys rotate 4fJ2aB9xQ7Lm --overlap 24h
-  postern keys revoke 4fJ2aB9xQ7Lm"
+  postern keys revoke 4fJ2aB9xQ7Lm
+  postern keys usage 4fJ2aB9xQ7Lm --from 2026-11-01 --step day
+  postern keys activity 4fJ2aB9xQ7Lm --status 4xx --csv > refused.csv"
 )]
 pub(super) struct KeysArgs {
     /// Answer as JSON, for programs
@@ -52,6 +56,10 @@ enum KeysCommand {
     Revoke(RevokeArgs),
     /// Show the secret again, where `keys.reveal` is `always`; the view is audited
     Reveal(IdArg),
+    /// How much was asked with a key, and how it went, by day or by hour
+    Usage(UsageArgs),
+    /// What was asked with a key, newest first
+    Activity(ActivityArgs),
     /// The same as `postern import`
     Import(ImportArgs),
 }
@@ -214,6 +222,8 @@ pub(super) fn keys(args: KeysArgs) -> anyhow::Result<Answer> {
         KeysCommand::Reveal(id) => {
             Ok(listing::one(remote.post(&format!("{}/reveal", path(&id)), &json!({}))?))
         }
+        KeysCommand::Usage(args) => usage::usage(&remote, "keys", &args),
+        KeysCommand::Activity(args) => activity::activity(&remote, &args, is_for_programs),
         KeysCommand::Import(args) => import::import(&args),
     }
 }

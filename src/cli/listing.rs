@@ -90,7 +90,7 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 /// What somebody wrote into a name must not move a terminal's cursor.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

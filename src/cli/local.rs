@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::config::{Config, StoreAddress};
 use crate::model::{Actor, KeyId, NodeName, Username};
+use crate::registry::operation::keys::RevokeKey;
 use crate::registry::{Operation, Receipt, Registry, Terms};
 use crate::store::{self, Mode, StoreError};
 use crate::vault::Vault;
@@ -45,11 +46,7 @@ impl Local {
 
     /// To read it. None where nothing was kept in it yet.
     pub(super) fn reader(config: &Config) -> anyhow::Result<Option<Self>> {
-        let directory = match &config.store {
-            StoreAddress::Embedded(directory) => Some(directory),
-            StoreAddress::Redis(_) => None,
-        };
-        if directory.is_some_and(|directory| is_empty(directory)) {
+        if is_unmade(config) {
             return Ok(None);
         }
         let runtime = runtime()?;
@@ -87,7 +84,9 @@ impl Local {
     }
 
     pub(super) fn revoke_key(&self, key: KeyId) -> anyhow::Result<Receipt> {
-        Ok(self.runtime.block_on(self.registry.revoke_key(&actor()?, key))?)
+        Ok(self
+            .runtime
+            .block_on(self.registry.revoke_key(&actor()?, RevokeKey { id: key, if_match: None }))?)
     }
 }
 
@@ -103,6 +102,14 @@ async fn registry(
     let name = format!("cli-{}", std::process::id());
     let node = NodeName::parse(&name).context("a name for this node")?;
     Ok(Registry::open(store, Arc::clone(vault), node, Terms::of(config)).await?)
+}
+
+/// Whether a configuration names an embedded store in which nothing was ever kept.
+pub(super) fn is_unmade(config: &Config) -> bool {
+    match &config.store {
+        StoreAddress::Embedded(directory) => is_empty(directory),
+        StoreAddress::Redis(_) => false,
+    }
 }
 
 /// Whether an embedded store was never made.

@@ -5,7 +5,7 @@
 //! the end of it, and said.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,43 @@ fn show(answer: Answer, json: bool) -> Option<String> {
     Some(format!("the answer could not be written: {unwritten}{lost}"))
 }
 
+/// An answer that is too long to be held, or has no end: written as it is found.
+#[derive(Debug)]
+pub(super) struct Flow(BufWriter<io::Stdout>);
+
+/// Whoever read went away, which is no fault: there is nothing left to be done.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads it")]
+pub(super) struct Unread;
+
+impl Flow {
+    pub(super) fn open() -> Self {
+        Self(BufWriter::new(io::stdout()))
+    }
+
+    /// Whether people read it.
+    pub(super) fn is_on_terminal() -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Text with its line breaks.
+    pub(super) fn write(&mut self, text: &str) -> anyhow::Result<()> {
+        self.0.write_all(text.as_bytes()).map_err(unwritten)
+    }
+
+    /// So that it is seen now.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        self.0.flush().map_err(unwritten)
+    }
+}
+
+fn unwritten(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Unread.into();
+    }
+    anyhow::Error::new(error).context("the answer could not be written")
+}
+
 /// A remark beside the answer.
 pub(super) fn note(text: &str) {
     // A remark that cannot be printed is missed, no more.
@@ -119,11 +156,20 @@ impl Progress {
     }
 
     pub(super) fn tell(&mut self, done: usize, all: usize) {
+        self.say(&format_args!("{done} of {all}"));
+    }
+
+    /// Where nobody knows how much there is.
+    pub(super) fn tell_so_far(&mut self, done: usize) {
+        self.say(&done);
+    }
+
+    fn say(&mut self, how_far: &dyn fmt::Display) {
         if self.told.is_none_or(|told| told.elapsed() < Self::PAUSE) {
             return;
         }
         (self.told, self.has_line) = (Some(Instant::now()), true);
-        let _unprintable = write!(io::stderr().lock(), "\r{}: {done} of {all}", self.what);
+        let _unprintable = write!(io::stderr().lock(), "\r{}: {how_far}", self.what);
     }
 }
 

@@ -2,12 +2,14 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::alerts::{self, AlertsArgs};
 use crate::cli::fields::Fields;
 use crate::cli::keys::nothing_to_change;
 use crate::cli::listing::{self, Part};
 use crate::cli::output::Answer;
 use crate::cli::remote::Remote;
 use crate::cli::url::segment;
+use crate::cli::usage::{self, UsageArgs};
 
 /// Manage practices and their staff through the admin API
 #[derive(Debug, Args)]
@@ -17,6 +19,7 @@ use crate::cli::url::segment;
 Examples:
   postern practices create --id north --name 'North Clinic'
   postern practices edit north --api-access off
+  postern practices alerts north
   postern practices users create north --username dr-lee --name 'Dr Lee'"
 )]
 pub(super) struct PracticesArgs {
@@ -37,6 +40,10 @@ enum PracticesCommand {
     Show(IdArg),
     /// Change a practice; it holds from the next request on
     Edit(EditArgs),
+    /// How much was asked with the keys of a practice, by day or by hour
+    Usage(UsageArgs),
+    /// What should be looked at: spikes, failures, silence, keys to be rotated
+    Alerts(AlertsArgs),
     /// The staff of a practice
     Users(UsersArgs),
 }
@@ -165,6 +172,8 @@ pub(super) fn practices(args: PracticesArgs) -> anyhow::Result<Answer> {
             let document = fields.some().ok_or_else(nothing_to_change)?;
             Ok(listing::one(remote.patch(&path(&id), &document)?))
         }
+        PracticesCommand::Usage(args) => usage::usage(&remote, "practices", &args),
+        PracticesCommand::Alerts(args) => alerts::alerts(&remote, &args),
         PracticesCommand::Users(UsersArgs { command }) => users(&remote, command),
     }
 }

@@ -145,7 +145,8 @@ impl Remote {
             let Some(Value::Array(items)) = page.get("items") else {
                 bail!("{} answered {path} with something that is no list", self.base);
             };
-            let stands_still = items.is_empty() || next == listed.next;
+            // A page may be empty and still go on.
+            let stands_still = next == listed.next;
             listed.items.extend(items.iter().cloned());
             listed.next = next;
             let is_enough = limit.is_some_and(|limit| listed.items.len() >= limit);

@@ -88,7 +88,7 @@ const EXAMPLES: [Example; 9] = [
 ];
 
 /// The same for the admin listener, in an order that tells a story.
-const ADMIN_EXAMPLES: [Example; 5] = [
+const ADMIN_EXAMPLES: [Example; 6] = [
     Example {
         shows: "list the keys of the practice, and when each was last used",
         passes: true,
@@ -112,6 +112,12 @@ const ADMIN_EXAMPLES: [Example; 5] = [
         passes: true,
         answer: "200",
         command: "-i OPERATOR ADMIN/api/v1/audit",
+    },
+    Example {
+        shows: "every request that came, newest first, refused strangers too",
+        passes: true,
+        answer: "200",
+        command: "-i OPERATOR 'ADMIN/api/v1/activity?limit=5'",
     },
     Example {
         shows: "no token at all",
