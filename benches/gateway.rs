@@ -6,7 +6,9 @@
 //! is user plus system time from `/proc/PID/stat`: it hardly depends on how fast the load comes. The floor forwards with
 //! hyper's server and hyper-util's pooled client and decides nothing. The aim is a ratio of 1.15 at most.
 //!
-//! `cargo bench --bench gateway`; `-- --rounds N` and `-- --requests N` for more or less.
+//! `cargo bench --bench gateway`; `-- --rounds N` and `-- --requests N` for more or less. What keeping records costs is
+//! compared with a build that keeps none: make one with `cargo build --release --features unrecorded --target-dir
+//! target/unrecorded`, and name its `postern` in POSTERN_UNRECORDED.
 
 #![expect(
     clippy::print_stdout,
@@ -80,14 +82,29 @@ impl Proxy {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// The same of the thread that serves.
+    fn cpu_of_the_worker(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let is_worker =
+            |path: &Path| fs::read_to_string(path.join("comm")).unwrap().starts_with("worker-");
+        let mut threads = threads.map(|thread| thread.unwrap().path());
+        let worker = threads.find(|path| is_worker(path)).expect("a worker");
+        let run = fs::read_to_string(worker.join("schedstat")).unwrap();
+        Duration::from_nanos(run.split(' ').next().unwrap().parse().unwrap())
+    }
+
     /// Microseconds of CPU for each of `requests` requests.
     fn cost(&self, requests: usize) -> f64 {
+        self.cost_by(Self::cpu, requests)
+    }
+
+    fn cost_by(&self, clock: impl Fn(&Self) -> Duration, requests: usize) -> f64 {
         load::run(self.address, CONNECTIONS, requests / 10);
-        let before = self.cpu();
+        let before = clock(self);
         load::run(self.address, CONNECTIONS, requests);
         #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
         let requests = requests as f64;
-        (self.cpu() - before).as_secs_f64() * 1e6 / requests
+        (clock(self) - before).as_secs_f64() * 1e6 / requests
     }
 }
 
@@ -155,6 +172,54 @@ fn compare_cpu(rounds: usize, requests: usize) {
     println!(
         "median ratio of {rounds} rounds, {CONNECTIONS} connections: {:.3} (aim: at most 1.15)",
         median(ratios)
+    );
+}
+
+/// What records cost: the thread that serves, and the whole process, which ships them into its store meanwhile.
+fn compare_recording(rounds: usize, requests: usize) {
+    let Ok(unrecorded) = std::env::var("POSTERN_UNRECORDED") else {
+        println!("what records cost: not compared, POSTERN_UNRECORDED names no build without them");
+        return;
+    };
+    let upstream = load::upstream();
+    let places = [tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap()];
+    let [none, all] = [(&*unrecorded, &places[0]), (BINARY, &places[1])].map(|(binary, place)| {
+        configure(place.path(), upstream, 100);
+        let configuration = place.path().join("postern.yaml");
+        Proxy::start(Command::new(binary).args(["serve", "--config"]).arg(configuration))
+    });
+    let (mut of_worker, mut of_process) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let both = |proxy: &Proxy| {
+            let before = proxy.cpu();
+            let worker = proxy.cost_by(Proxy::cpu_of_the_worker, requests);
+            // With the tenth that warms up; what is still to be shipped is shipped and counted.
+            std::thread::sleep(Duration::from_millis(500));
+            let all_requests = requests + requests / 10;
+            #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
+            let process = (proxy.cpu() - before).as_secs_f64() * 1e6 / all_requests as f64;
+            (worker, process)
+        };
+        // Each goes first every second time.
+        let ((bare, bare_process), (full, full_process)) = if round % 2 == 0 {
+            (both(&none), both(&all))
+        } else {
+            let full = both(&all);
+            (both(&none), full)
+        };
+        of_worker.push(full / bare);
+        of_process.push(full_process / bare_process);
+        println!(
+            "round {round}: worker {bare:.1} us without records, {full:.1} us with them, ratio {:.3}; process {bare_process:.1} \
+             and {full_process:.1} us, ratio {:.3}",
+            full / bare,
+            full_process / bare_process
+        );
+    }
+    println!(
+        "records, median of {rounds} rounds: worker {:.3} (aim: at most 1.03), process with its store {:.3}",
+        median(of_worker),
+        median(of_process)
     );
 }
 
@@ -234,6 +299,7 @@ fn main() {
         at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(usual)
     };
     compare_cpu(number("--rounds", 7), number("--requests", 40_000));
+    compare_recording(number("--rounds", 7), number("--requests", 40_000));
     stream_a_gibibyte();
     check_a_thousand_routes();
     refuse_wrong_keys();
