@@ -7,16 +7,21 @@
 //! ```
 
 pub(crate) mod admin;
+pub(crate) mod disk;
 pub(crate) mod fixture;
 pub(crate) mod gateway;
 pub(crate) mod http2;
+pub(crate) mod ledger;
+pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod nodes;
 pub(crate) mod program;
+pub(crate) mod records;
 pub(crate) mod redis;
 pub(crate) mod setup;
 pub(crate) mod template;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 

@@ -160,7 +160,26 @@ impl Redis {
         self.child.wait().unwrap();
     }
 
-    /// Again, after [`Redis::kill`], at the same port with the same data.
+    /// SIGTERM: it writes down what it has, and ends.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        self.child.wait().unwrap();
+    }
+
+    /// No replica any more: a primary of its own, with what it has.
+    pub(crate) fn promote(&self) {
+        assert_eq!(self.command(&["REPLICAOF", "NO", "ONE"]), "OK");
+    }
+
+    /// Takes the place of one that was killed: whoever calls the old one's port gets this one.
+    pub(crate) fn take_over(&mut self, killed: &Self) {
+        self.promote();
+        let port = killed.port.to_string();
+        assert_eq!(self.command(&["CONFIG", "SET", "port", &port]), "OK");
+        self.port = killed.port;
+    }
+
+    /// Again, after [`Redis::kill`] or [`Redis::end`], at the same port with the same data.
     pub(crate) fn restart(&mut self) {
         until("Redis starts again", || {
             self.child = spawn(&self.directory, self.port, &self.options);
