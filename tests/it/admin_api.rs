@@ -381,7 +381,7 @@ fn methods_and_paths_that_are_not_there_are_said_to_be_so() {
     assert_refused(&wrong, 405, "method_not_allowed");
     let allow = wrong.head.one("allow").unwrap();
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
-    for path in ["/nothing", "/activity", "/keys/000000000000/usage", "/practices/north/alerts"] {
+    for path in ["/nothing", "/usage", "/keys/000000000000/usage", "/practices/north/alerts"] {
         assert_refused(&operator.get(path), 404, "not_found");
     }
     let head = operator.raw("HEAD", "/api/v1/practices", "", b"");
@@ -406,6 +406,8 @@ fn the_gateway_serves_nothing_of_it_even_to_an_administrator() {
     assert_eq!(token.get("/practices").status, 200);
 }
 
+#[path = "admin_api/history.rs"]
+mod history;
 #[path = "admin_api/keys.rs"]
 mod keys;
 #[path = "admin_api/late.rs"]

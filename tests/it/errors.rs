@@ -165,8 +165,9 @@ fn every_code_comes_with_its_status() {
     let mut tried: Vec<&str> = table.iter().map(|(_, code, _)| *code).collect();
     tried.extend(standing.iter().map(|(_, code, ..)| *code));
     // A full house is tried where connections are counted, a region where there are regions, and a stale registry where
-    // a shared store goes away.
+    // a shared store goes away, a record that cannot be kept where the disk is full.
     tried.extend(["upstream_unreachable", "overloaded", "wrong_region", "registry_stale"]);
+    tried.push("log_unavailable");
     tried.sort_unstable();
     let mut codes = Refusal::CODES.to_vec();
     codes.sort_unstable();

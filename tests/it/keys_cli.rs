@@ -10,6 +10,7 @@ use super::support::program::{Said, run};
 use super::support::setup::Setup;
 use super::support::{Answer, Gateway, Upstream};
 
+mod history;
 mod listener;
 
 /// A gateway that runs, and the operator's command line beside it.

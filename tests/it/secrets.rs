@@ -10,7 +10,9 @@ use super::support::admin::{Client, Office};
 use super::support::redis::Redis;
 use super::support::wire::Wire;
 
-const SCHEMES: &str = "credentials: { schemes: [headers, oauth2] }\nkeys: { reveal: always }\n";
+/// Everything that may be recorded is.
+const SCHEMES: &str = "credentials: { schemes: [headers, oauth2] }\nkeys: { reveal: always }\n\
+                       log: { path: full, query: true, max_disk: 8MiB }\n";
 
 /// Uses keys as they should be and as they should not, and gives back what the gateway answered.
 fn used(office: &Office, subscriber: &str, vendor: &str) -> String {
@@ -19,6 +21,9 @@ fn used(office: &Office, subscriber: &str, vendor: &str) -> String {
         format!("GET /v1/patients/7 HTTP/1.1\r\nHost: a\r\n{both}\r\n"),
         format!("GET /.well-known/postern/whoami HTTP/1.1\r\nHost: a\r\n{both}\r\n"),
         format!("GET /v1/patients/{subscriber} HTTP/1.1\r\nHost: a\r\n{both}\r\n"),
+        format!(
+            "GET /v1/patients?id={subscriber} HTTP/1.1\r\nHost: a\r\nUser-Agent: {vendor}\r\n{both}\r\n"
+        ),
         format!("GET /v1/patients?api_key={subscriber} HTTP/1.1\r\nHost: a\r\n\r\n"),
         format!("GET /v1/patients HTTP/1.1\r\nHost: a\r\nX_Subscriber_Key: {subscriber}\r\n\r\n"),
         format!("GET /v1/patients HTTP/1.1\r\nHost: {subscriber}\r\n{both}{both}\r\n"),
@@ -67,7 +72,9 @@ fn make_every_secret(office: &Office) -> String {
         said += &Client::bearer(office.address, pasted).get("/practices").text();
     }
     said += &operator.delete(&format!("/keys/{id}")).text();
-    for path in ["/audit", "/export", "/practices/north/keys", "/admins", "/vendors/acme/keys"] {
+    for path in
+        ["/audit", "/export", "/practices/north/keys", "/admins", "/vendors/acme/keys", "/activity"]
+    {
         said += &operator.get(path).text();
     }
     said + &Client::stranger(office.address).raw("GET", "/metrics", "", b"").text()
@@ -76,7 +83,7 @@ fn make_every_secret(office: &Office) -> String {
 #[track_caller]
 fn assert_none(secrets: &[String], place: &str, text: &[u8]) {
     for secret in secrets {
-        let found = text.windows(secret.len()).any(|window| window == secret.as_bytes());
+        let found = memchr::memmem::find(text, secret.as_bytes()).is_some();
         let start = secret.get(..12).unwrap_or_default();
         assert!(!found, "a secret that begins with {start} is in {place}");
     }

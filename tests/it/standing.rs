@@ -16,15 +16,11 @@ use super::support::http2::{
     good_fields, headers_frame, prior_knowledge,
 };
 use super::support::message::Framing;
+use super::support::tunnel::{ACCEPT, UPGRADE, switching};
 use super::support::wire::connect;
 use super::support::{Gateway, Then, Upstream, Wire, eventually};
 
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const SWITCHING: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                           Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 fn admin(gateway: &Gateway) -> Client {
     Client::bearer(gateway.admin, operator())
@@ -44,7 +40,7 @@ fn change(gateway: &Gateway, path: &str, wanted: &serde_json::Value) {
 fn endless() -> Upstream {
     Upstream::start(|exchange| {
         if exchange.head.has("upgrade") {
-            exchange.send(SWITCHING)?;
+            exchange.send(switching(ACCEPT).as_bytes())?;
         } else {
             exchange.send(CHUNKED)?;
             exchange.send(b"5\r\nhello\r\n")?;

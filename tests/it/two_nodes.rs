@@ -164,7 +164,7 @@ fn a_revocation_that_redis_lost_is_not_undone() {
         node.comes_to("key-read", "");
     }
     // Whoever knew nothing of it learns it from the store.
-    assert_eq!(fleet.node().try_key("key-all").1, "key_revoked");
+    assert_eq!(fleet.node_at("journal-3").try_key("key-all").1, "key_revoked");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::sync::Notify;
 
 use super::support::fixture::{key_id, request_with};
+use super::support::records::recorded;
 use super::support::setup::Setup;
 use super::support::tls::{Authority, server_with};
 use super::support::{Gateway, Wire, request};
@@ -103,6 +104,9 @@ async fn respond(
         .header("x-saw-key", head.headers.get("x-postern-key-id")?)
         .header("x-saw-hop", head.headers.contains_key("connection").to_string())
         .header("x-saw-trailers", trailers.len());
+    if head.uri.path().ends_with("/late") {
+        return end_late(&mut answer, said, whole);
+    }
     let mut stream = answer.send_response(said.body(()).ok()?, whole.is_empty()).ok()?;
     // As much at a time as the caller has room for.
     while !whole.is_empty() {
@@ -112,6 +116,42 @@ async fn respond(
         stream.send_data(piece, whole.is_empty()).ok()?;
     }
     Some(())
+}
+
+/// Says how long the answer is, and that it is over only after its last byte. Without a body it is a 204.
+fn end_late(
+    answer: &mut SendResponse<Bytes>,
+    said: http::response::Builder,
+    whole: BytesMut,
+) -> Option<()> {
+    let said = if whole.is_empty() {
+        said.status(204)
+    } else {
+        said.header("content-length", whole.len())
+    };
+    let mut stream = answer.send_response(said.body(()).ok()?, false).ok()?;
+    stream.send_data(whole.freeze(), false).ok()?;
+    stream.send_data(Bytes::new(), true).ok()
+}
+
+#[test]
+fn an_end_that_comes_after_the_last_byte_is_nobodys_leaving() {
+    let authority = Authority::new();
+    let practice = Practice::start(&authority);
+    let gateway = practice.gateway(&authority);
+    for (method, body, status) in
+        [("POST", "hello", "200"), ("POST", "", "204"), ("GET", "", "204"), ("HEAD", "", "204")]
+    {
+        let asked = request_with(method, "/v1/appointments/late", "key-all", "", body);
+        let (answer, record) = recorded(&gateway, &asked);
+        assert_eq!((answer.status.to_string().as_str(), answer.text().as_str()), (status, body));
+        record.assert(&[
+            ("method", method),
+            ("status", status),
+            ("code", ""),
+            ("bytes_out", &body.len().to_string()),
+        ]);
+    }
 }
 
 #[test]

@@ -3,19 +3,8 @@
 use std::time::Duration;
 
 use super::support::fixture::{key_id, request_with};
+use super::support::tunnel::{ACCEPT, UPGRADE, switching};
 use super::support::{Gateway, Then, Upstream, Wire, eventually};
-
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-/// The accept value of that key, from RFC 6455.
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-fn switching(accept: &str) -> String {
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-}
 
 /// Switches with this head, then sends back all it receives.
 fn echo(head: String) -> Upstream {

@@ -44,6 +44,39 @@ fn who_is_dismissed_or_demoted_before_the_end_of_its_body_does_nothing() {
 }
 
 #[test]
+fn who_is_dismissed_while_its_import_is_worked_on_has_done_nothing_since() {
+    let office = Office::furnished();
+    let operator = &office.operator;
+    let wanted = json!({ "username": "mal", "role": "operator", "practice": null });
+    office.keep(&operator.make("/admins", &wanted)["password"]);
+    let token = operator.make("/admins/mal/tokens", &json!({ "name": "t" }));
+    let token = office.keep(&token["token"]);
+    // Keys that people chose are hashed at length: this takes seconds.
+    let line = |number: u32| json!({ "kind": "vendor_key", "vendor": "acme", "key": format!("chosen-{number}") });
+    let lines: Vec<String> = (0..40).map(|number| line(number).to_string()).collect();
+    let body = lines.join("\n");
+    let head = format!(
+        "POST /api/v1/import HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\nContent-Type: application/jsonl\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut wire = Wire::to(office.address);
+    wire.send(&[head.as_bytes(), body.as_bytes()].concat());
+    std::thread::sleep(A_WHILE);
+    assert_eq!(operator.delete("/admins/mal").status, 204);
+    let answer = wire.answer_to("POST").expect("an answer");
+    // Whichever came first: after its dismissal there is nothing of it.
+    let audit = operator.see("/audit");
+    let entries = audit["items"].as_array().unwrap();
+    let dismissal = entries.iter().position(|entry| entry["action"] == "admin.delete").unwrap();
+    let later = entries.iter().take(dismissal);
+    assert!(later.clone().all(|entry| entry["username"] != "mal"), "{audit}");
+    let is_early = entries.iter().any(|entry| entry["action"] == "import");
+    assert_eq!(answer.status, if is_early { 201 } else { 401 }, "{}", answer.text());
+}
+
+#[test]
 fn a_key_in_the_wrong_place_is_neither_kept_nor_told_on() {
     let office = Office::furnished();
     let operator = &office.operator;
