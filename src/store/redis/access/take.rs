@@ -16,7 +16,7 @@ use crate::store::redis::line::COMMAND;
 use crate::store::redis::script;
 
 /// Records in one call: it keeps Redis for some milliseconds, and nobody else is answered meanwhile.
-pub(super) const PIECE: usize = 250;
+pub(super) const PIECE: usize = 500;
 /// The same in bytes, for records that are long.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Calls that are sent together. Redis answers others between two of them.
