@@ -6,6 +6,7 @@
 //! - [`policy`]: decisions over one immutable snapshot. Pure: no I/O, no clock, no async.
 //! - [`config`]: YAML text to a [`config::Config`] with its [`policy::Policy`]. Pure: files come through a trait.
 //! - [`telemetry`]: logging, metrics, readiness.
+//! - `exclusive`: a directory that one process has at a time.
 //! - [`journal`]: where access records wait until the store has them.
 //! - [`vault`]: secrets: made, hashed, sealed; the two files that are not in the store.
 //! - [`store`]: where the registry and the past are kept: embedded or Redis.
@@ -25,6 +26,8 @@ pub mod policy;
 pub mod config;
 
 pub mod telemetry;
+
+mod exclusive;
 
 pub mod journal;
 

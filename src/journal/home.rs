@@ -1,18 +1,18 @@
 //! The journal's directory: made private, and held by one process at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::exclusive::{Denied, Exclusive};
 use crate::journal::{JournalError, segment};
 use crate::model::LaneId;
 
-/// Held until it is dropped. The lock is the kernel's (`flock`), so that no crash leaves it behind; the number in the file is
-/// for people.
+/// Held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    _held: Exclusive,
 }
 
 impl Lock {
@@ -20,41 +20,18 @@ impl Lock {
     pub(super) fn take(directory: &Path) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Io { dir: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(directory.join("lock"))
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(directory, &mut file)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let taken = Exclusive::take(&directory.join("lock"));
+        let mut held = taken.map_err(|denied| match denied {
+            Denied::InUse(holder) => JournalError::InUse(format!(
+                "the journal {} is in use by {holder}: stop it first, or give this gateway a `log.dir` of its own",
+                directory.display()
+            )),
+            Denied::Failed(error) => failed(error),
+        })?;
         // A full disk has no room for the number, and the lock is held without it.
-        let number = format!("{}\n", std::process::id());
-        drop(
-            file.set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(number.as_bytes())),
-        );
-        Ok(Self { _file: file })
+        drop(held.sign());
+        Ok(Self { _held: held })
     }
-}
-
-fn in_use(directory: &Path, file: &mut File) -> JournalError {
-    let mut text = String::new();
-    // At most a number; what else is in there is nobody's business.
-    let read = file.take(20).read_to_string(&mut text);
-    let number = read.ok().and_then(|_| text.trim().parse::<u32>().ok());
-    let holder =
-        number.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-    JournalError::InUse(format!(
-        "the journal {} is in use by {holder}: stop it first, or give this gateway a `log.dir` of its own",
-        directory.display()
-    ))
 }
 
 /// Files that are segments by their names, by lane and number; and those that a rewriting left behind.

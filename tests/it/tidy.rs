@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["policy"],
     &["config"],
     &["telemetry"],
+    &["exclusive"],
     &["journal"],
     &["vault"],
     &["store"],
