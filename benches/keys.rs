@@ -23,7 +23,7 @@ use postern::model::{
 };
 use postern::registry::{Registry, Terms, View};
 use postern::store::{
-    Applied, AuditQuery, Change, Committed, Document, Loaded, News, NodeStatus, Position,
+    Applied, AuditQuery, Change, Committed, Document, Intake, Loaded, News, NodeStatus, Position,
     RegistryStore, Safety, StoreError, Task,
 };
 use postern::vault::{Cost, Fresh, Purpose, Vault};
@@ -259,14 +259,14 @@ impl RegistryStore for Kept {
     fn is_shared(&self) -> bool {
         false
     }
-    fn load(&self) -> Task<'_, Loaded> {
+    fn load<'a>(&'a self, intake: &'a mut dyn Intake) -> Task<'a, Loaded> {
         let vault = self.vault.lock().unwrap().clone();
-        let mut documents = Vec::new();
+        intake.restart();
         if vault.is_some() {
-            documents = std::mem::take(&mut *self.documents.lock().unwrap());
+            let documents = std::mem::take(&mut *self.documents.lock().unwrap());
+            documents.into_iter().for_each(|(at, document)| intake.put(at, document));
         }
-        let head = AuditHead::default();
-        ready(Loaded { position: Position(1), head, vault, documents, used: Vec::new() })
+        ready(Loaded { position: Position(1), head: AuditHead::default(), vault })
     }
     fn adopt(&self, vault: String) -> Task<'_, ()> {
         *self.vault.lock().unwrap() = Some(vault);

@@ -26,6 +26,7 @@ pub mod access;
 pub(crate) mod conformance;
 mod document;
 mod embedded;
+pub mod limits;
 mod redis;
 
 pub use document::{Change, DeadToken, Document, DocumentId, Unreadable};
@@ -38,16 +39,37 @@ pub use embedded::{Copied, back_up};
 #[serde(transparent)]
 pub struct Position(pub u64);
 
-/// Everything that is kept, as of a position.
+/// The moment as of which everything was told to an [`Intake`].
 #[derive(Debug)]
 pub struct Loaded {
     pub position: Position,
     pub head: AuditHead,
     /// The vault that made what is kept; None in a new store.
     pub vault: Option<String>,
-    /// Each with the position of the change that put it.
-    pub documents: Vec<(Position, Document)>,
-    pub used: Vec<(KeyId, Timestamp)>,
+}
+
+/// Takes everything that is kept while a store reads it: all documents at once, as they are written, would be twice the
+/// memory of the registry that is made of them. What was told counts only when the loading ended well.
+pub trait Intake: Send {
+    /// It is told from the beginning, and what was told before is void. Every attempt begins with it.
+    fn restart(&mut self);
+    /// A document with the position of the change that put it, in place of what was told under the same id.
+    fn put(&mut self, at: Position, document: Document);
+    /// It was removed while the store was read.
+    fn remove(&mut self, id: &DocumentId);
+    /// When a key was last used. After the documents.
+    fn used(&mut self, key: KeyId, at: Timestamp);
+}
+
+/// Takes nothing in: for whoever asks only as of when, and whose, everything is.
+#[derive(Debug)]
+pub struct Unheard;
+
+impl Intake for Unheard {
+    fn restart(&mut self) {}
+    fn put(&mut self, _at: Position, _document: Document) {}
+    fn remove(&mut self, _id: &DocumentId) {}
+    fn used(&mut self, _key: KeyId, _at: Timestamp) {}
 }
 
 /// What came after a position.
@@ -135,7 +157,8 @@ pub trait RegistryStore: Send + Sync + fmt::Debug {
     fn is_shared(&self) -> bool {
         true
     }
-    fn load(&self) -> Task<'_, Loaded>;
+    /// Tells everything, as of one moment, a bounded piece at a time.
+    fn load<'a>(&'a self, intake: &'a mut dyn Intake) -> Task<'a, Loaded>;
     /// Remembers which vault the store belongs to. Only in a store that has none, else [`StoreError::Conflict`].
     fn adopt(&self, vault: String) -> Task<'_, ()>;
     /// Writes the change if the store is at exactly `after`, else [`StoreError::Conflict`].

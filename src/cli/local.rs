@@ -53,7 +53,7 @@ impl Local {
         let opened = runtime.block_on(async {
             let store = store::open(&config.store, Mode::Reader).await?;
             // Nobody's yet: reading must not make it anybody's, nor make secrets for it.
-            if store.load().await?.vault.is_none() {
+            if store.load(&mut store::Unheard).await?.vault.is_none() {
                 return Ok(None);
             }
             let secrets = &config.keys.secrets;

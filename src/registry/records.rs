@@ -17,11 +17,12 @@ use crate::registry::records::keys::Keys;
 use crate::registry::records::names::Names;
 use crate::registry::records::vendor_keys::VendorKeys;
 use crate::registry::view::{KeySlot, VendorKeySlot};
-use crate::store::{DeadToken, Document, Position};
+use crate::store::{DeadToken, Position};
 
 mod apply;
 pub(in crate::registry) mod compact;
 mod dead_tokens;
+mod documents;
 mod held;
 pub(in crate::registry) mod keys;
 pub(in crate::registry) mod names;
@@ -97,6 +98,16 @@ impl Records {
     ) -> Box<dyn Iterator<Item = &'a Kept<StaffUser>> + 'a> {
         let Some(users) = self.users.get(practice) else { return Box::new(std::iter::empty()) };
         Box::new(users.range::<str, _>(after(from)).map(|(_, kept)| kept))
+    }
+
+    /// By which its keys are counted together: the same as long as the process lives.
+    pub fn number_of_practice(&self, id: &PracticeId) -> Option<u32> {
+        self.names.practices.find(id)
+    }
+
+    /// The same of a vendor.
+    pub fn number_of_vendor(&self, id: &VendorId) -> Option<u32> {
+        self.names.vendors.find(id)
     }
 
     pub fn vendor(&self, id: &VendorId) -> Option<&Kept<Vendor>> {
@@ -230,26 +241,6 @@ impl Records {
     /// Whether a digest belongs to a key already (subscriber or vendor).
     pub fn has_digest(&self, digest: &KeyDigest) -> bool {
         self.index.key(digest).is_some() || self.index.vendor_key(digest).is_some()
-    }
-
-    /// Everything, each with its revision.
-    pub(in crate::registry) fn documents(&self) -> impl Iterator<Item = (Position, Document)> {
-        fn each<'a, T: Clone + 'a>(
-            kept: impl Iterator<Item = &'a Kept<T>>,
-            document: fn(T) -> Document,
-        ) -> impl Iterator<Item = (Position, Document)> {
-            kept.map(move |kept| (kept.revision, document(T::clone(&kept.value))))
-        }
-        let keys = self.keys.all().filter_map(|(slot, _)| self.keys.kept(slot, &self.names));
-        each(self.practices.values(), Document::Practice)
-            .chain(each(self.users.values().flat_map(BTreeMap::values), Document::User))
-            .chain(each(self.vendors.values(), Document::Vendor))
-            .chain(each(self.vendor_keys.all(), Document::VendorKey))
-            .chain(keys.map(|key| (key.revision, Document::Key(Arc::unwrap_or_clone(key.value)))))
-            .chain(each(self.admins.values(), Document::Admin))
-            .chain(each(self.tokens.all(), Document::AdminToken))
-            .chain(each(self.sessions.all(), Document::Session))
-            .chain(each(self.dead_tokens.all(), Document::DeadToken))
     }
 
     pub(in crate::registry) fn index(&self) -> &Arc<Index> {

@@ -24,9 +24,10 @@ use crate::model::{
     Timestamp, Username, Vendor, VendorKey, VendorStatus,
 };
 use crate::registry::execute::{change_id, safety};
+use crate::registry::gathered::Gathered;
 use crate::registry::state::State;
 use crate::registry::{Records, Registry, RegistryError, chain, load};
-use crate::store::{Change, Document, DocumentId, Loaded, Position, StoreError};
+use crate::store::{Change, Document, DocumentId, Position, StoreError};
 
 const TRIES: usize = 16;
 /// Documents in one change.
@@ -55,7 +56,7 @@ pub(in crate::registry) enum Looked {
     Taken(Vec<KeyId>),
     /// The feed brought more while it was loaded: older than what is known by now, it would take that back.
     Late,
-    Lost(Loaded, Lost),
+    Lost(Position, AuditHead, Lost),
 }
 
 impl Registry {
@@ -64,23 +65,24 @@ impl Registry {
         for _ in 0..TRIES {
             let before = self.read(Records::position);
             let loaded = load(&*self.store, &self.vault).await?;
-            let (loaded, lost) = match self.take_unless_lost(before, loaded, news) {
+            let (position, head, lost) = match self.take_unless_lost(before, &loaded, news) {
                 Looked::Taken(revoked) => {
                     self.duties.acknowledge(revoked, self.now());
                     return Ok(());
                 }
                 Looked::Late => continue,
-                Looked::Lost(loaded, lost) => (loaded, lost),
+                Looked::Lost(position, head, lost) => (position, head, lost),
             };
+            drop(loaded);
             tracing::error!(
                 known = before.0,
-                store = loaded.position.0,
+                store = position.0,
                 restored = lost.puts.len(),
                 removed_again = lost.removes.len(),
                 "the store lost changes that it had acknowledged (a failover, or an old backup): writing back what \
                  this node knows; entries of the audit are gone"
             );
-            match self.restore(loaded.position, loaded.head, lost).await {
+            match self.restore(position, head, lost).await {
                 // Loaded once more: then nothing is missing.
                 Ok(()) | Err(StoreError::Conflict | StoreError::Unknown(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -93,18 +95,19 @@ impl Registry {
     pub(in crate::registry) fn take_unless_lost(
         &self,
         before: Position,
-        loaded: Loaded,
+        loaded: &Gathered,
         news: Kinship,
     ) -> Looked {
         let mut state = self.state_mut();
         if state.records.position() != before {
             return Looked::Late;
         }
-        let lost = lost(&state, &loaded, news);
+        let theirs = &loaded.records;
+        let lost = lost(&state, theirs, news);
         if lost.puts.is_empty() && lost.removes.is_empty() {
             Looked::Taken(state.replace(loaded))
         } else {
-            Looked::Lost(loaded, lost)
+            Looked::Lost(theirs.position(), theirs.head(), lost)
         }
     }
 
@@ -136,15 +139,15 @@ impl Registry {
     }
 }
 
-fn lost(state: &State, loaded: &Loaded, news: Kinship) -> Lost {
-    if state.went_through(loaded.position, loaded.head) {
-        return lost_exactly(&state.records, loaded);
+fn lost(state: &State, theirs: &Records, news: Kinship) -> Lost {
+    if state.went_through(theirs.position(), theirs.head()) {
+        return lost_exactly(&state.records, theirs);
     }
-    let went_back = loaded.position < state.records.position();
+    let went_back = theirs.position() < state.records.position();
     let kinship = if went_back { Kinship::Another } else { news };
-    let mut lost = lost_strictness(&state.records, loaded, kinship);
-    lost.removes = lost_removals(state, loaded);
-    leave_an_operator(&mut lost, loaded);
+    let mut lost = lost_strictness(&state.records, theirs, kinship);
+    lost.removes = lost_removals(state, theirs);
+    leave_an_operator(&mut lost, theirs);
     lost
 }
 
@@ -162,36 +165,33 @@ fn deed(puts: &[Document], removes: &[DocumentId]) -> Option<(Actor, Deed)> {
 }
 
 /// All that was done after the place where the store is.
-fn lost_exactly(records: &Records, loaded: &Loaded) -> Lost {
+fn lost_exactly(records: &Records, theirs: &Records) -> Lost {
     let puts = records
         .documents()
-        .filter(|(revision, _)| *revision > loaded.position)
+        .filter(|(revision, _)| *revision > theirs.position())
         .map(|(_, document)| document)
         .collect();
-    if records.position() <= loaded.position {
+    if records.position() <= theirs.position() {
         return Lost { puts, removes: Vec::new() };
     }
-    let known: HashSet<DocumentId> =
-        records.documents().map(|(_, document)| document.id()).collect();
-    let ids = loaded.documents.iter().map(|(_, document)| document.id());
-    Lost { puts, removes: ids.filter(|id| !known.contains(id)).collect() }
+    let unknown =
+        theirs.documents().filter(|(_, document)| records.counterpart(document).is_none());
+    Lost { puts, removes: unknown.map(|(_, document)| document.id()).collect() }
 }
 
 /// The stricter of both, where the store's version may have come about without knowing memory's: everywhere in another
 /// history; else where memory's is the later one, and for what was revoked, which nothing takes back.
-fn lost_strictness(records: &Records, loaded: &Loaded, kinship: Kinship) -> Lost {
-    let theirs: HashMap<DocumentId, &(Position, Document)> =
-        loaded.documents.iter().map(|entry| (entry.1.id(), entry)).collect();
+fn lost_strictness(records: &Records, theirs: &Records, kinship: Kinship) -> Lost {
     let mut puts = Vec::new();
     for (revision, ours) in records.documents() {
-        match theirs.get(&ours.id()) {
+        match theirs.counterpart(&ours) {
             Some((of_theirs, theirs)) => {
                 let may_be_unknown_to_them =
-                    kinship == Kinship::Another || revision > *of_theirs || is_revoked(&ours);
-                let joined = joined(&ours, theirs).filter(|joined| joined != theirs);
+                    kinship == Kinship::Another || revision > of_theirs || is_revoked(&ours);
+                let joined = joined(&ours, &theirs).filter(|joined| *joined != theirs);
                 puts.extend(joined.filter(|_| may_be_unknown_to_them));
             }
-            None if revision > loaded.position && is_for_good(&ours) => puts.push(ours),
+            None if revision > theirs.position() && is_for_good(&ours) => puts.push(ours),
             None => {}
         }
     }
@@ -200,39 +200,42 @@ fn lost_strictness(records: &Records, loaded: &Loaded, kinship: Kinship) -> Lost
 
 /// Who or what could act as an administrator, and was removed here. Ids of tokens and sessions are never used again;
 /// names are, so of administrators it is only whoever was there when the name was removed.
-fn lost_removals(state: &State, loaded: &Loaded) -> Vec<DocumentId> {
+fn lost_removals(state: &State, theirs: &Records) -> Vec<DocumentId> {
     let removed: HashMap<&DocumentId, Timestamp> = state.removed().collect();
-    let known: HashSet<DocumentId> =
-        state.records.documents().map(|(_, document)| document.id()).collect();
-    let is_lost = |document: &Document, id: &DocumentId| {
-        let Some(at) = removed.get(id).filter(|_| !known.contains(id)) else { return false };
+    let is_lost = |document: &Document| {
+        let Some(at) = removed.get(&document.id()) else { return false };
+        let is_known = || state.records.counterpart(document).is_some();
         match document {
-            Document::AdminToken(_) | Document::Session(_) => true,
-            Document::Admin(admin) => admin.created_at <= *at,
+            Document::AdminToken(_) | Document::Session(_) => !is_known(),
+            Document::Admin(admin) => admin.created_at <= *at && !is_known(),
             _ => false,
         }
     };
-    let ids = loaded.documents.iter().map(|(_, document)| (document, document.id()));
-    ids.filter(|(document, id)| is_lost(document, id)).map(|(_, id)| id).collect()
+    let documents = theirs.documents().map(|(_, document)| document);
+    documents.filter(is_lost).map(|document| document.id()).collect()
 }
 
 /// Where nobody could manage the registry any more, administrators stay as the store has them.
-fn leave_an_operator(lost: &mut Lost, loaded: &Loaded) {
+fn leave_an_operator(lost: &mut Lost, theirs: &Records) {
+    let is_admin = |document: &Document| matches!(document, Document::Admin(_));
     let is_operator = |document: &Document| match document {
         Document::Admin(admin) => admin.role == Role::Operator,
         _ => false,
     };
-    let is_admin = |document: &Document| matches!(document, Document::Admin(_));
     let stays = |document: &Document| {
         let id = document.id();
         !lost.removes.contains(&id) && !lost.puts.iter().any(|put| is_admin(put) && put.id() == id)
     };
-    let theirs = || loaded.documents.iter().map(|(_, document)| document);
-    if lost.puts.iter().any(is_operator) || theirs().any(|each| is_operator(each) && stays(each)) {
+    let admins: Vec<Document> = theirs
+        .admins(None)
+        .map(|kept| Document::Admin(Administrator::clone(&kept.value)))
+        .collect();
+    if lost.puts.iter().any(is_operator)
+        || admins.iter().any(|admin| is_operator(admin) && stays(admin))
+    {
         return;
     }
-    let admins: HashSet<DocumentId> =
-        theirs().filter(|each| is_admin(each)).map(Document::id).collect();
+    let admins: HashSet<DocumentId> = admins.iter().map(Document::id).collect();
     lost.removes.retain(|id| !admins.contains(id));
     lost.puts.retain(|document| !is_admin(document));
 }

@@ -9,11 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{AuditHead, KeyId, Timestamp};
+use crate::registry::gathered::Gathered;
 use crate::registry::records::Touched;
 use crate::registry::uses::Uses;
 use crate::registry::view::compile::Compiler;
 use crate::registry::{Publish, Records, Terms, View, chain};
-use crate::store::{Change, DocumentId, Loaded, Position};
+use crate::store::{Change, DocumentId, Position};
 use crate::vault::Vault;
 
 /// How many changes back a node remembers: enough for the longest that a store may lose at a failover.
@@ -59,14 +60,13 @@ impl fmt::Debug for State {
 }
 
 impl State {
-    pub(in crate::registry) fn new(loaded: Loaded, terms: Arc<Terms>) -> Self {
-        let mut uses = Uses::default();
+    pub(in crate::registry) fn new(gathered: Gathered, terms: Arc<Terms>) -> Self {
+        let Gathered { records, mut uses } = gathered;
         let mut compiler = Compiler::new(terms);
-        let records = Records::default();
         let view = compiler.whole(&records, &mut uses);
         let (past, seen) = (VecDeque::new(), Vec::new());
         let mut state = Self { records, compiler, uses, view, publish: None, past, seen };
-        state.replace(loaded);
+        state.remember(None);
         state
     }
 
@@ -93,9 +93,8 @@ impl State {
     }
 
     /// All that a store has, in place of all that was known.
-    pub(in crate::registry) fn replace(&mut self, mut loaded: Loaded) -> Vec<KeyId> {
-        let used = std::mem::take(&mut loaded.used);
-        let records = self.records.reloaded(loaded);
+    pub(in crate::registry) fn replace(&mut self, theirs: &Gathered) -> Vec<KeyId> {
+        let records = self.records.reloaded(&theirs.records);
         let was_revoked = |slot| self.records.keys.at(slot).is_some_and(|key| key.is_revoked());
         let revoked =
             records.keys.all().filter(|(slot, key)| key.is_revoked() && !was_revoked(*slot));
@@ -103,9 +102,10 @@ impl State {
         self.records = records;
         self.past.clear();
         self.view = self.compiler.whole(&self.records, &mut self.uses);
-        for (id, at) in used {
-            if let Some(slot) = self.records.index().key_by_id(id) {
-                self.uses.learn(slot, at);
+        for (slot, key) in theirs.records.keys.all() {
+            let ours = self.records.index().key_by_id(key.id);
+            if let Some((at, ours)) = theirs.uses.last(slot).zip(ours) {
+                self.uses.learn(ours, at);
             }
         }
         self.remember(None);

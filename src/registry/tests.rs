@@ -8,7 +8,7 @@ use crate::registry::operation::import::Import;
 use crate::registry::operation::keys::KillToken;
 use crate::registry::tests::fake::{FakeStore, Fault};
 use crate::registry::tests::samples::{
-    Write, actor, at, digest, id, key, practice, revoked, terms, vendor,
+    Write, actor, at, digest, gathered, id, key, practice, revoked, terms, vendor,
 };
 use crate::registry::view::Identity;
 use crate::registry::{Registry, RegistryError, View, kill};
@@ -286,7 +286,8 @@ fn a_hundred_thousand_keys_fit() {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let before = resident();
-    let mut state = crate::registry::state::State::new(empty(), Arc::new(terms()));
+    let mut state =
+        crate::registry::state::State::new(gathered(Position(0), []), Arc::new(terms()));
     let begun = std::time::Instant::now();
     for piece in 0..100 {
         // Ids and digests without an order, as real ones are.
@@ -304,15 +305,10 @@ fn a_hundred_thousand_keys_fit() {
     println!("100,000 keys: {cost} KiB resident, applied in {:?}", begun.elapsed());
     let documents: Vec<_> = state.records.documents().collect();
     let begun = std::time::Instant::now();
-    let loaded = crate::store::Loaded { position: Position(100), documents, ..empty() };
+    let loaded = gathered(Position(100), documents);
     let again = crate::registry::state::State::new(loaded, Arc::new(terms()));
     println!("loaded and compiled at once in {:?}", begun.elapsed());
     assert_eq!(again.records.key_count(), 100_000);
     assert!(cost < 60 * 1024, "{cost} KiB");
     assert_eq!(state.records.key_count(), 100_000);
-}
-
-fn empty() -> crate::store::Loaded {
-    let (position, head) = (Position(0), crate::model::AuditHead::default());
-    crate::store::Loaded { position, head, vault: None, documents: Vec::new(), used: Vec::new() }
 }

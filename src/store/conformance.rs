@@ -17,6 +17,7 @@ use crate::store::RegistryStore;
 pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod changes;
+pub(crate) mod everything;
 pub(crate) mod feed;
 pub(crate) mod follower;
 pub(crate) mod nodes;
@@ -52,6 +53,8 @@ macro_rules! suite {
                 every_kind_of_document_comes_back_as_it_was
                 odd_text_comes_back_as_it_was
                 a_reader_sees_what_nodes_write
+                a_change_while_it_is_loaded_is_told_whole_or_not_at_all
+                who_gives_up_loading_holds_up_nobody
             }
             feed {
                 news_come_in_order_without_a_gap

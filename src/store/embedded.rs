@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::model::{AuditEntry, KeyId, NodeName, Timestamp};
 use crate::store::{
-    Applied, AuditQuery, Change, Committed, Loaded, Mode, News, NodeStatus, Position,
+    Applied, AuditQuery, Change, Committed, Intake, Loaded, Mode, News, NodeStatus, Position,
     RegistryStore, Safety, StoreError, Task,
 };
 
@@ -42,6 +42,7 @@ mod changes;
 mod clerk;
 mod concerns;
 mod fault;
+mod loading;
 mod lock;
 mod nodes;
 mod opening;
@@ -174,8 +175,8 @@ impl RegistryStore for EmbeddedStore {
         self.writer.is_none()
     }
 
-    fn load(&self) -> Task<'_, Loaded> {
-        Box::pin(self.read(LONG, changes::load))
+    fn load<'a>(&'a self, intake: &'a mut dyn Intake) -> Task<'a, Loaded> {
+        Box::pin(loading::load(self, intake))
     }
 
     fn adopt(&self, vault: String) -> Task<'_, ()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{AuditHead, KeyId, PracticeId, Username, VendorId};
 use crate::registry::records::{Kept, Records, Touched};
-use crate::store::{Change, Document, DocumentId, Loaded, Position};
+use crate::store::{Change, Document, DocumentId, Position};
 
 impl Records {
     /// Takes over a change, whatever it says.
@@ -24,22 +24,33 @@ impl Records {
         touched
     }
 
+    /// One of all the documents that a store has; the last of them is followed by [`Records::complete`].
+    pub(in crate::registry) fn gather(&mut self, revision: Position, document: Document) {
+        self.put(revision, document, &mut Touched::default());
+    }
+
+    pub(in crate::registry) fn forget(&mut self, id: &DocumentId) {
+        self.remove(id, &mut Touched::default());
+    }
+
+    pub(in crate::registry) fn complete(&mut self, position: Position, head: AuditHead) {
+        self.keys.settle();
+        (self.position, self.head) = (position, head);
+    }
+
     /// All that a store has, in place of all that was known. Slots and numbers stay what they are.
-    pub(in crate::registry) fn reloaded(&self, loaded: Loaded) -> Self {
+    pub(in crate::registry) fn reloaded(&self, theirs: &Self) -> Self {
         let mut records = Self {
-            position: loaded.position,
-            head: loaded.head,
             keys: self.keys.emptied(),
             vendor_keys: self.vendor_keys.emptied(),
             names: self.names.clone(),
             index: Arc::clone(&self.index),
             ..Self::default()
         };
-        let mut touched = Touched::default();
-        for (revision, document) in loaded.documents {
-            records.put(revision, document, &mut touched);
+        for (revision, document) in theirs.documents() {
+            records.gather(revision, document);
         }
-        records.keys.settle();
+        records.complete(theirs.position, theirs.head);
         records
     }
 

@@ -48,6 +48,10 @@ impl<T: Holding> Held<T> {
         }
     }
 
+    pub(super) fn get(&self, id: KeyId) -> Option<&Kept<T>> {
+        self.by_id.get(&id)
+    }
+
     pub(super) fn by_digest(&self, digest: &KeyDigest) -> Option<&Kept<T>> {
         self.by_id.get(self.by_digest.get(digest)?)
     }

@@ -3,9 +3,9 @@
 use crate::model::{Administrator, PracticeId, Role, Session, Username, VendorId};
 use crate::registry::Records;
 use crate::registry::tests::samples::{
-    actor, at, digest, hash, id, key, practice, revoked, vendor, vendor_key,
+    actor, at, digest, gathered, hash, id, key, practice, revoked, vendor, vendor_key,
 };
-use crate::store::{Change, DeadToken, Document, DocumentId, Loaded, Position};
+use crate::store::{Change, DeadToken, Document, DocumentId, Position};
 
 fn change(puts: Vec<Document>, removes: &[&str]) -> Change {
     let removes = removes.iter().map(|id| DocumentId((*id).to_owned())).collect();
@@ -135,14 +135,21 @@ fn a_reload_keeps_slots_and_what_the_store_no_longer_has_is_gone() {
     let mut records = records(vec![Document::Key(key(1)), Document::Key(key(2))]);
     let slot = |records: &Records, number| records.index().key_by_id(id(number));
     let (first, second) = (slot(&records, 1), slot(&records, 2));
-    let documents =
-        vec![(Position(4), Document::Key(key(3))), (Position(1), Document::Key(key(2)))];
-    let head = records.head();
-    let loaded = Loaded { position: Position(4), head, vault: None, documents, used: Vec::new() };
-    records = records.reloaded(loaded);
+    let documents = [(Position(4), Document::Key(key(3))), (Position(1), Document::Key(key(2)))];
+    records = records.reloaded(&gathered(Position(4), documents).records);
     assert_eq!((slot(&records, 1), slot(&records, 2)), (first, second));
     assert!(slot(&records, 3).is_some_and(|third| Some(third) != first && Some(third) != second));
     assert!(records.key(id(1)).is_none());
     let ids: Vec<_> = records.keys(&north(), None).map(|kept| kept.value.id).collect();
     assert_eq!((ids, records.position()), (vec![id(3), id(2)], Position(4)));
+}
+
+#[test]
+fn a_document_of_any_kind_is_found_by_another_of_its_id() {
+    let records = records(crate::store::conformance::samples::one_of_each());
+    for document in crate::store::conformance::samples::one_of_each() {
+        assert_eq!(records.counterpart(&document), Some((Position(1), document.clone())));
+        assert_eq!(Records::default().counterpart(&document), None);
+    }
+    assert_eq!(records.documents().count(), 9);
 }

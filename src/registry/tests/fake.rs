@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::model::{AuditEntry, AuditHead, KeyId, NodeName, Timestamp};
 use crate::store::{
-    Applied, AuditQuery, Change, Committed, Document, DocumentId, Loaded, News, NodeStatus,
+    Applied, AuditQuery, Change, Committed, Document, DocumentId, Intake, Loaded, News, NodeStatus,
     Position, RegistryStore, Safety, StoreError, Task,
 };
 
@@ -98,16 +98,19 @@ fn now<'a, T: Send + 'a>(result: Result<T, StoreError>) -> Task<'a, T> {
 }
 
 impl RegistryStore for FakeStore {
-    fn load(&self) -> Task<'_, Loaded> {
+    fn load<'a>(&'a self, intake: &'a mut dyn Intake) -> Task<'a, Loaded> {
         now(self.reach().map(|()| {
-            let documents = self.documents().into_values().collect();
+            intake.restart();
+            self.documents().into_values().for_each(|(at, document)| intake.put(at, document));
             let last = self.audit_entries().pop();
-            self.with(|kept| Loaded {
-                position: Position(kept.changes.len() as u64),
-                head: last.map_or(AuditHead::default(), |e| AuditHead { seq: e.seq, hash: e.hash }),
-                vault: kept.vault.clone(),
-                documents,
-                used: kept.used.clone().into_iter().collect(),
+            self.with(|kept| {
+                kept.used.iter().for_each(|(key, at)| intake.used(*key, *at));
+                Loaded {
+                    position: Position(kept.changes.len() as u64),
+                    head: last
+                        .map_or(AuditHead::default(), |e| AuditHead { seq: e.seq, hash: e.hash }),
+                    vault: kept.vault.clone(),
+                }
             })
         }))
     }

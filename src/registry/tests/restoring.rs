@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use crate::model::{Administrator, PracticeId, Role, Sealed, SecretHash, SubscriberKey, Username};
 use crate::registry::Records;
+use crate::registry::gathered::Gathered;
 use crate::registry::restore::{Kinship, Looked, joined};
 use crate::registry::tests::samples::{actor, at, hash, id, key, revoked};
 use crate::registry::tests::{node, open, refusal, revoke};
@@ -87,9 +88,10 @@ fn a_revocation_takes_the_sealed_copy_along() {
 #[tokio::test]
 async fn what_was_loaded_before_the_feed_went_on_takes_nothing_back() {
     let (store, _, registry) = node().await;
-    let loaded = store.load().await.unwrap();
+    let mut loaded = Gathered::default();
+    loaded.load(&*store).await.unwrap();
     registry.execute(&actor(), revoke(1)).await.unwrap();
-    let looked = registry.take_unless_lost(Position(1), loaded, Kinship::Later);
+    let looked = registry.take_unless_lost(Position(1), &loaded, Kinship::Later);
     assert!(matches!(looked, Looked::Late), "{looked:?}");
     assert_eq!(refusal(&registry.view(), 1), "key_revoked");
     assert_eq!(registry.read(Records::position), Position(2));

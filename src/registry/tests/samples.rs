@@ -3,17 +3,30 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Access, Actor, Catalogue, KeyDigest, KeyId, Lifetimes, Permissions, Practice, PracticeId,
-    SecretHash, SubscriberKey, Timestamp, Username, Vendor, VendorId, VendorKey, VendorStatus,
+    Access, Actor, AuditHead, Catalogue, KeyDigest, KeyId, Lifetimes, Permissions, Practice,
+    PracticeId, SecretHash, SubscriberKey, Timestamp, Username, Vendor, VendorId, VendorKey,
+    VendorStatus,
 };
 use crate::registry::Terms;
+use crate::registry::gathered::Gathered;
 use crate::registry::operation::{Ground, Operation, Plan, Rejection};
-use crate::store::{Document, DocumentId};
+use crate::store::{Document, DocumentId, Intake as _, Position};
 use crate::vault::Cost;
 
 /// A moment, in seconds.
 pub(in crate::registry) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
+}
+
+/// What a store would tell that is at that position.
+pub(in crate::registry) fn gathered(
+    position: Position,
+    documents: impl IntoIterator<Item = (Position, Document)>,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    documents.into_iter().for_each(|(at, document)| gathered.put(at, document));
+    gathered.records.complete(position, AuditHead::default());
+    gathered
 }
 
 pub(in crate::registry) fn terms() -> Terms {

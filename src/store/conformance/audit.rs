@@ -115,9 +115,9 @@ pub(crate) async fn the_head_is_the_last_entry(subject: &impl Subject) {
     let store = subject.node().await;
     let entries = some_history(&*store).await;
     let head = samples::head(&entries[11]);
-    assert_eq!(store.load().await.unwrap().head, head);
+    assert_eq!(store.everything().await.unwrap().head, head);
     commit(&*store, 6, &change("without an entry", vec![])).await;
-    assert_eq!(subject.node().await.load().await.unwrap().head, head);
+    assert_eq!(subject.node().await.everything().await.unwrap().head, head);
 }
 
 pub(crate) async fn a_refused_change_adds_no_entry(subject: &impl Subject) {
@@ -128,5 +128,5 @@ pub(crate) async fn a_refused_change_adds_no_entry(subject: &impl Subject) {
     let outcome = store.commit(Position(5), &late, Safety::Usual).await;
     assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     assert_eq!(store.audit_from(1, 100).await.unwrap(), entries);
-    assert_eq!(store.load().await.unwrap().head, samples::head(&entries[11]));
+    assert_eq!(store.everything().await.unwrap().head, samples::head(&entries[11]));
 }

@@ -4,19 +4,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
+use crate::model::{KeyId, SubscriberKey, Timestamp};
 use crate::store::conformance::Subject;
+use crate::store::conformance::everything::Told;
 use crate::store::conformance::follower::Follower;
 use crate::store::conformance::samples::{self, change, commit, key, practice, removal};
-use crate::store::{Document, News, Position, RegistryStore, Safety, StoreError};
+use crate::store::{
+    Document, DocumentId, Intake, News, Position, RegistryStore, Safety, StoreError,
+};
 
 /// Every document by its id, with the position it was put at.
 async fn contents(store: &dyn RegistryStore) -> BTreeMap<String, (Position, Document)> {
-    let loaded = store.load().await.unwrap();
-    let count = loaded.documents.len();
-    let contents: BTreeMap<_, _> =
-        loaded.documents.into_iter().map(|(at, each)| (each.id().0, (at, each))).collect();
-    assert_eq!(contents.len(), count, "a document twice");
-    contents
+    let loaded = store.everything().await.unwrap();
+    loaded.documents.into_iter().map(|(at, each)| (each.id().0, (at, each))).collect()
+}
+
+/// Says when the first document comes.
+#[derive(Debug, Default)]
+struct Slow {
+    told: Told,
+    first: Arc<Notify>,
+}
+
+impl Intake for Slow {
+    fn restart(&mut self) {
+        self.told.restart();
+    }
+    fn put(&mut self, at: Position, document: Document) {
+        self.told.put(at, document);
+        self.first.notify_one();
+    }
+    fn remove(&mut self, id: &DocumentId) {
+        self.told.remove(id);
+    }
+    fn used(&mut self, key: KeyId, at: Timestamp) {
+        self.told.used(key, at);
+    }
+}
+
+/// More than any store holds ready at once.
+const MANY: usize = 3_000;
+
+async fn with_many(store: &dyn RegistryStore) {
+    commit(store, 0, &change("many", (0..MANY).map(|n| Document::Key(key(n))).collect())).await;
 }
 
 async fn assert_conflict(store: &dyn RegistryStore, after: u64, id: &str) {
@@ -27,7 +59,7 @@ async fn assert_conflict(store: &dyn RegistryStore, after: u64, id: &str) {
 
 pub(crate) async fn an_empty_store_has_nothing(subject: &impl Subject) {
     let store = subject.node().await;
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!(loaded.position, Position(0));
     assert_eq!(loaded.head, Default::default());
     assert_eq!(loaded.vault, None);
@@ -46,7 +78,7 @@ pub(crate) async fn a_store_belongs_to_one_vault(subject: &impl Subject) {
         let outcome = store.adopt(other.to_owned()).await;
         assert!(matches!(outcome, Err(StoreError::Conflict)), "{outcome:?}");
     }
-    let loaded = subject.node().await.load().await.unwrap();
+    let loaded = subject.node().await.everything().await.unwrap();
     assert_eq!(loaded.vault.as_deref(), Some("first"));
     assert_eq!(loaded.position, Position(0), "adopting is no change");
 }
@@ -64,7 +96,7 @@ pub(crate) async fn what_was_put_is_loaded_with_its_position(subject: &impl Subj
         (Document::Key(key(1)).id().0, (Position(2), Document::Key(key(1)))),
     ];
     assert_eq!(contents(&*store).await, expected.into());
-    assert_eq!(store.load().await.unwrap().position, Position(2));
+    assert_eq!(store.everything().await.unwrap().position, Position(2));
 }
 
 pub(crate) async fn a_document_put_again_replaces_the_first(subject: &impl Subject) {
@@ -109,7 +141,7 @@ pub(crate) async fn a_change_of_nothing_still_counts(subject: &impl Subject) {
     assert_eq!(commit(&*store, 0, &change("a", vec![])).await.position, Position(1));
     assert_eq!(commit(&*store, 1, &change("b", vec![])).await.position, Position(2));
     assert_conflict(&*store, 1, "late").await;
-    assert_eq!(store.load().await.unwrap().position, Position(2));
+    assert_eq!(store.everything().await.unwrap().position, Position(2));
 }
 
 pub(crate) async fn a_stale_change_is_refused_and_leaves_nothing(subject: &impl Subject) {
@@ -137,7 +169,7 @@ pub(crate) async fn a_change_from_the_future_is_refused(subject: &impl Subject) 
     for after in [1, 7, u64::MAX >> 12] {
         assert_conflict(&*store, after, "early").await;
     }
-    assert_eq!(store.load().await.unwrap().documents, []);
+    assert_eq!(store.everything().await.unwrap().documents, []);
     commit(&*store, 0, &change("a", vec![])).await;
     assert_conflict(&*store, 2, "early").await;
 }
@@ -251,6 +283,48 @@ pub(crate) async fn a_reader_sees_what_nodes_write(subject: &impl Subject) {
     let reader = subject.reader().await;
     assert_eq!(contents(&*reader).await, contents(&*node).await);
     commit(&*node, 1, &change("b", vec![practice("east", "East")])).await;
-    assert_eq!(reader.load().await.unwrap().position, Position(2));
+    assert_eq!(reader.everything().await.unwrap().position, Position(2));
     assert_eq!(contents(&*reader).await, contents(&*node).await);
+}
+
+pub(crate) async fn a_change_while_it_is_loaded_is_told_whole_or_not_at_all(
+    subject: &impl Subject,
+) {
+    let (store, node) = (subject.node().await, subject.node().await);
+    with_many(&*store).await;
+    let before = contents(&*store).await;
+    let mut intake = Slow::default();
+    let first = Arc::clone(&intake.first);
+    let mut loading = store.load(&mut intake);
+    tokio::select! {
+        biased;
+        // A quick machine may tell it in one breath.
+        loaded = &mut loading => return assert_eq!(loaded.unwrap().position, Position(1)),
+        () = first.notified() => {}
+    }
+    let edited = (0..MANY).step_by(7).map(|n| SubscriberKey { enabled: false, ..key(n) });
+    let mut meanwhile = change("meanwhile", edited.map(Document::Key).collect());
+    meanwhile.puts.push(practice("new", "New"));
+    meanwhile.removes = (1..MANY).step_by(7).map(|n| Document::Key(key(n)).id()).collect();
+    commit(&*node, 1, &meanwhile).await;
+    let loaded = loading.await.unwrap();
+    let expected = match loaded.position {
+        Position(1) => before,
+        _ => contents(&*store).await,
+    };
+    let told = intake.told.documents.into_iter().map(|(id, told)| (id.0, told));
+    assert!(told.collect::<BTreeMap<_, _>>() == expected, "not as of {:?}", loaded.position);
+}
+
+pub(crate) async fn who_gives_up_loading_holds_up_nobody(subject: &impl Subject) {
+    let store = subject.node().await;
+    with_many(&*store).await;
+    let mut intake = Slow::default();
+    let first = Arc::clone(&intake.first);
+    tokio::select! {
+        biased;
+        _in_one_breath = store.load(&mut intake) => {}
+        () = first.notified() => {}
+    }
+    assert_eq!(contents(&*store).await.len(), MANY);
 }

@@ -14,7 +14,7 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) async fn load(store: &dyn RegistryStore) -> Self {
-        let loaded = store.load().await.unwrap();
+        let loaded = store.everything().await.unwrap();
         let documents = loaded.documents.into_iter().map(|(position, document)| {
             assert!(position <= loaded.position, "{} is from the future", document.id());
             (document.id(), document)

@@ -12,7 +12,7 @@ fn node(name: &str) -> NodeName {
 async fn used(store: &dyn RegistryStore) -> Vec<(usize, Timestamp)> {
     let mut used = store.used().await.unwrap();
     used.sort();
-    let mut loaded = store.load().await.unwrap().used;
+    let mut loaded = store.everything().await.unwrap().used;
     loaded.sort();
     assert_eq!(used, loaded, "`used` and `load` tell the same");
     used.into_iter().map(|(id, at)| (id.as_str().parse().unwrap(), at)).collect()
@@ -46,7 +46,7 @@ pub(crate) async fn last_use_is_kept_per_key(subject: &impl Subject) {
     let used = used(&*store).await;
     assert_eq!(used.len(), 2_000);
     assert_eq!((used[6], used[7]), ((6, moment(6)), (7, moment(9_999))));
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!(loaded.position, Position(0), "a use is no change");
 }
 

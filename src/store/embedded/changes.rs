@@ -1,11 +1,11 @@
-//! Documents, changes and the feed: what one commit writes, and how it is read again.
+//! Documents, changes and the feed: what one commit writes, and how others read that it did.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::model::AuditHead;
+use crate::store::embedded::audit;
 use crate::store::embedded::fault::Fault;
-use crate::store::embedded::{audit, nodes};
-use crate::store::{Change, Document, Loaded, News, Position, StoreError};
+use crate::store::{Change, News, Position, StoreError};
 
 /// How many changes the feed remembers. A node that was away for longer loads again, which is quick.
 pub(super) const REMEMBERED: u64 = 1_000;
@@ -23,7 +23,7 @@ pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn position(connection: &Connection) -> Result<Position, Fault> {
+pub(super) fn position(connection: &Connection) -> Result<Position, Fault> {
     let mut statement = connection.prepare_cached("SELECT position FROM meta")?;
     let position = statement.query_row([], |row| row.get(0))?;
     Ok(Position(number(position, "the position")?))
@@ -116,40 +116,6 @@ pub(super) fn written(value: &impl serde::Serialize) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| {
         StoreError::Unavailable(format!("a document cannot be written: {error}")).into()
     })
-}
-
-/// Everything, as of one moment.
-pub(super) fn load(connection: &mut Connection) -> Result<Loaded, Fault> {
-    let transaction = connection.transaction()?;
-    let (head, vault) = transaction.query_row("SELECT head, vault FROM meta", [], |row| {
-        Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?))
-    })?;
-    let head = match head {
-        None => AuditHead::default(),
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|_unreadable| Fault::damaged("the head of the audit"))?,
-    };
-    Ok(Loaded {
-        position: position(&transaction)?,
-        head,
-        vault,
-        documents: documents(&transaction)?,
-        used: nodes::used(&transaction)?,
-    })
-}
-
-fn documents(transaction: &Transaction<'_>) -> Result<Vec<(Position, Document)>, Fault> {
-    let mut documents = Vec::with_capacity(usize::try_from(count(transaction)?).unwrap_or(0));
-    let mut statement = transaction.prepare_cached("SELECT id, position, body FROM documents")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        // The text is read where SQLite has it: a copy of each would be the most of the work.
-        let id = row.get_ref(0)?.as_str().map_err(|_type| Fault::damaged("an id"))?;
-        let body = row.get_ref(2)?.as_bytes().map_err(|_type| Fault::damaged(id))?;
-        let position = Position(number(row.get(1)?, id)?);
-        documents.push((position, Document::read(id, body)?));
-    }
-    Ok(documents)
 }
 
 pub(super) fn after(connection: &mut Connection, after: Position) -> Result<News, Fault> {

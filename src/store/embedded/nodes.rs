@@ -32,16 +32,27 @@ pub(super) fn record_use(
 }
 
 pub(super) fn used(connection: &Connection) -> Result<Vec<(KeyId, Timestamp)>, Fault> {
+    let mut used = Vec::new();
+    each_use(connection, |key, at| {
+        used.push((key, at));
+        Ok(())
+    })?;
+    Ok(used)
+}
+
+pub(super) fn each_use(
+    connection: &Connection,
+    mut take: impl FnMut(KeyId, Timestamp) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached("SELECT key, at FROM used")?;
     let mut rows = statement.query([])?;
-    let mut used = Vec::new();
     while let Some(row) = rows.next()? {
         let damaged = || Fault::damaged("the last use of a key");
         let key = row.get_ref(0)?.as_str().map_err(|_type| damaged())?;
         let key = KeyId::parse(key).map_err(|_misnamed| damaged())?;
-        used.push((key, Timestamp::from_micros(row.get(1)?)));
+        take(key, Timestamp::from_micros(row.get(1)?))?;
     }
-    Ok(used)
+    Ok(())
 }
 
 /// Not synced: a heartbeat that a power cut takes is followed by the next, and a sync each second wears disks out.

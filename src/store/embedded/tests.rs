@@ -80,7 +80,7 @@ async fn a_second_process_is_refused_and_told_who_has_it() {
     commit(&*first, 0, &change("a", vec![])).await;
     drop(first);
     let next = open(&data, Mode::Sole).await.unwrap();
-    assert_eq!(next.load().await.unwrap().position, Position(1));
+    assert_eq!(next.everything().await.unwrap().position, Position(1));
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn what_was_committed_is_there_after_a_restart() {
     store.record_use(&[(key_id(1), moment(4))]).await.unwrap();
     drop(store);
     let store = open(&data, Mode::Sole).await.unwrap();
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!(loaded.vault.as_deref(), Some("vault"));
     assert_eq!(loaded.documents, [(Position(1), Document::Key(key(1)))]);
     assert_eq!(loaded.used, [(key_id(1), moment(4))]);
@@ -116,7 +116,7 @@ async fn what_was_committed_is_there_after_the_process_was_killed() {
         for name in ["postern.db", "postern.db-wal"] {
             fs::copy(data.join(name), left.join(name)).unwrap();
         }
-        let loaded = open(&left, mode).await.unwrap().load().await.unwrap();
+        let loaded = open(&left, mode).await.unwrap().everything().await.unwrap();
         assert_eq!((loaded.position, loaded.documents.len()), (Position(20), 20), "{mode:?}");
     }
 }
@@ -141,7 +141,7 @@ async fn a_log_cut_off_anywhere_holds_whole_changes_alone() {
         fs::copy(data.join("postern.db"), left.join("postern.db")).unwrap();
         fs::write(left.join("postern.db-wal"), &log[..cut]).unwrap();
         let store = open(&left, Mode::Sole).await.unwrap();
-        let loaded = store.load().await.unwrap();
+        let loaded = store.everything().await.unwrap();
         let position = loaded.position.0;
         assert_eq!(loaded.documents.len() as u64, 4 * position, "cut at {cut}");
         assert_eq!(loaded.head.seq, position, "cut at {cut}");
@@ -189,11 +189,11 @@ async fn a_reader_changes_nothing() {
     let (_directory, data) = home();
     some_store(&data).await;
     let reader = open(&data, Mode::Reader).await.unwrap();
-    assert_eq!(reader.load().await.unwrap().documents.len(), 3);
+    assert_eq!(reader.everything().await.unwrap().documents.len(), 3);
     let outcome = reader.commit(Position(3), &change("a", vec![]), Safety::Usual).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     assert!(reader.adopt("mine".to_owned()).await.is_err());
-    assert_eq!(reader.load().await.unwrap().position, Position(3));
+    assert_eq!(reader.everything().await.unwrap().position, Position(3));
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn a_damaged_file_is_an_error_that_names_it() {
         }
         fs::write(&file, &bytes).unwrap();
         let outcome = match open(&data, Mode::Sole).await {
-            Ok(store) => store.load().await.map(|loaded| format!("{loaded:?}")),
+            Ok(store) => store.everything().await.map(|loaded| format!("{loaded:?}")),
             Err(error) => Err(error),
         };
         let error = outcome.expect_err(damage);
@@ -249,7 +249,7 @@ async fn a_document_that_cannot_be_read_is_named_and_not_shown() {
     let other = Connection::open(data.join("postern.db")).unwrap();
     let sql = "UPDATE documents SET body = '{\"kind\":\"practice\",\"plan\":\"c0ffee\"}' WHERE id = 'practice/p1'";
     assert_eq!(other.execute(sql, []).unwrap(), 1);
-    let error = open(&data, Mode::Sole).await.unwrap().load().await.unwrap_err();
+    let error = open(&data, Mode::Sole).await.unwrap().everything().await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
     let told = error.to_string();
     assert!(told.contains("practice/p1") && !told.contains("c0ffee"), "{told}");
@@ -268,7 +268,7 @@ async fn a_full_disk_refuses_a_change_and_keeps_what_was_there() {
     let error = error.told(&data);
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("no space"), "{error}");
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!((loaded.position, loaded.documents.len()), (Position(3), 3));
     drop(full);
     commit(&*store, 3, &big).await;
@@ -334,7 +334,7 @@ async fn an_entry_whose_number_is_taken_takes_its_change_with_it() {
     let mut forked = change("b", vec![practice("north", "North")]);
     forked.audit = vec![entry];
     assert!(store.commit(Position(1), &forked, Safety::Usual).await.is_err());
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!((loaded.position, loaded.documents), (Position(1), vec![]));
 }
 
@@ -353,7 +353,7 @@ async fn a_backup_is_taken_beside_the_writer_and_opens_as_a_store() {
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "one file, and nothing beside it");
     commit(&*store, 1, &change("b", vec![practice("south", "South")])).await;
     let restored = open(&other, Mode::Sole).await.unwrap();
-    let loaded = restored.load().await.unwrap();
+    let loaded = restored.everything().await.unwrap();
     assert_eq!(loaded.documents, [(Position(1), practice("north", "North"))]);
     commit(&*restored, 1, &change("c", vec![])).await;
 }
@@ -388,7 +388,7 @@ async fn very_many_keys_are_one_change_and_are_loaded_again() {
     drop(store);
     let store = open(&data, Mode::Sole).await.unwrap();
     let start = std::time::Instant::now();
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     let size = fs::metadata(data.join("postern.db")).unwrap().len() >> 20;
     println!("{many} keys: {committed:?} to commit, {:?} to load, {size} MiB", start.elapsed());
     assert_eq!(loaded.documents.len(), many);

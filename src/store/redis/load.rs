@@ -4,6 +4,8 @@
 //! position is read first; after the last piece the changes since then are read from the feed and put over what was found.
 //! That gives the registry as of the last of them: HSCAN tells every document that was there all along, and every other
 //! one is in the feed. Where the feed does not reach back so far (a change too big for it came meanwhile), it is read again.
+//!
+//! A piece is told, and dropped as it is told, before the next is asked for.
 
 use std::collections::HashMap;
 
@@ -12,7 +14,7 @@ use redis::streams::StreamRangeReply;
 use crate::model::{AuditHead, KeyId, Timestamp};
 use crate::store::redis::commit::names_a_later_version;
 use crate::store::redis::{RedisStore, feed, names};
-use crate::store::{Document, Loaded, Position, StoreError};
+use crate::store::{Document, Intake, Loaded, Position, StoreError};
 
 /// Documents, or uses, in one piece: about a millisecond of Redis's time.
 const PIECE: usize = 1_000;
@@ -25,9 +27,13 @@ struct Meta {
     vault: Option<String>,
 }
 
-pub(super) async fn load(store: &RedisStore) -> Result<Loaded, StoreError> {
+pub(super) async fn load(
+    store: &RedisStore,
+    intake: &mut dyn Intake,
+) -> Result<Loaded, StoreError> {
     for _ in 0..ATTEMPTS {
-        if let Some(loaded) = try_to_load(store).await? {
+        intake.restart();
+        if let Some(loaded) = try_to_load(store, intake).await? {
             return Ok(loaded);
         }
     }
@@ -35,10 +41,13 @@ pub(super) async fn load(store: &RedisStore) -> Result<Loaded, StoreError> {
     Err(StoreError::Unavailable(text.to_owned()))
 }
 
-async fn try_to_load(store: &RedisStore) -> Result<Option<Loaded>, StoreError> {
+async fn try_to_load(
+    store: &RedisStore,
+    intake: &mut dyn Intake,
+) -> Result<Option<Loaded>, StoreError> {
     let Meta { mut position, change, mut head, vault } = meta(store).await?;
     let known = (position != Position(0)).then_some(change);
-    let mut documents = documents(store).await?;
+    documents(store, intake).await?;
 
     let mut since = redis::pipe();
     feed::ask_for_entries(&mut since, position, names::FEED_KEPT + 1);
@@ -51,20 +60,19 @@ async fn try_to_load(store: &RedisStore) -> Result<Option<Loaded>, StoreError> {
         let Some(change) = entry.change else { return Ok(None) };
         position = entry.at;
         last = entry.id;
-        for id in change.removes {
-            documents.remove(&id.0);
+        for id in &change.removes {
+            intake.remove(id);
         }
         for document in change.puts {
-            documents.insert(document.id().0, (position, document));
+            intake.put(position, document);
         }
         if let Some(entry) = change.audit.last() {
             head = AuditHead { seq: entry.seq, hash: entry.hash };
         }
     }
-    let used = used(store).await?;
+    each_use(store, |key, at| intake.used(key, at)).await?;
     store.trail.restart(position, &last);
-    let documents = documents.into_values().collect();
-    Ok(Some(Loaded { position, head, vault, documents, used }))
+    Ok(Some(Loaded { position, head, vault }))
 }
 
 type Written = (Option<u64>, Option<u64>, Option<String>, Option<String>, Option<String>);
@@ -87,10 +95,7 @@ async fn meta(store: &RedisStore) -> Result<Meta, StoreError> {
     })
 }
 
-async fn documents(
-    store: &RedisStore,
-) -> Result<HashMap<String, (Position, Document)>, StoreError> {
-    let mut documents = HashMap::new();
+async fn documents(store: &RedisStore, intake: &mut dyn Intake) -> Result<(), StoreError> {
     scan(store, names::DOCUMENTS, |id, text| {
         let read = text.split_once(' ').and_then(|(at, text)| Some((at.parse().ok()?, text)));
         let Some((at, text)) = read else {
@@ -98,15 +103,25 @@ async fn documents(
         };
         let document = Document::read(&id, text.as_bytes())
             .map_err(|unreadable| StoreError::Corrupt(unreadable.to_string()))?;
-        documents.insert(id, (Position(at), document));
+        intake.put(Position(at), document);
         Ok(())
     })
-    .await?;
-    Ok(documents)
+    .await
 }
 
 pub(super) async fn used(store: &RedisStore) -> Result<Vec<(KeyId, Timestamp)>, StoreError> {
     let mut used = HashMap::new();
+    each_use(store, |key, at| {
+        used.insert(key, at);
+    })
+    .await?;
+    Ok(used.into_iter().collect())
+}
+
+async fn each_use(
+    store: &RedisStore,
+    mut take: impl FnMut(KeyId, Timestamp),
+) -> Result<(), StoreError> {
     scan(store, names::USED, |id, at| {
         let read = KeyId::parse(&id).ok().zip(at.parse().ok());
         let Some((id, at)) = read else {
@@ -115,11 +130,10 @@ pub(super) async fn used(store: &RedisStore) -> Result<Vec<(KeyId, Timestamp)>, 
                 names::USED
             )));
         };
-        used.insert(id, Timestamp::from_micros(at));
+        take(id, Timestamp::from_micros(at));
         Ok(())
     })
-    .await?;
-    Ok(used.into_iter().collect())
+    .await
 }
 
 /// Every field of a hash with its value; one that is written meanwhile may come twice.

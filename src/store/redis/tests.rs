@@ -69,7 +69,7 @@ mod one_server {
     crate::store::conformance::suite!(Single);
 }
 
-struct Sentinels(Watched);
+pub(super) struct Sentinels(Watched);
 
 impl Sentinels {
     pub(super) fn address(&self) -> RedisAddress {

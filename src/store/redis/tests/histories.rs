@@ -41,7 +41,7 @@ async fn a_store_that_went_back_asks_for_a_reload() {
     assert!(matches!(news(&*store, 3).await, News::Reload));
     let stale = store.commit(Position(3), &change("d", vec![]), Safety::Usual).await;
     assert!(matches!(stale, Err(StoreError::Conflict)), "{stale:?}");
-    assert_eq!(store.load().await.unwrap().position, Position(2), "lower than what is known");
+    assert_eq!(store.everything().await.unwrap().position, Position(2), "lower than what is known");
 }
 
 /// The position alone is the same again: only the id of the change tells.
@@ -54,7 +54,7 @@ async fn a_node_is_not_led_into_another_history() {
     }
     forget_the_last_change(&subject, 3);
     let other = subject.node().await;
-    other.load().await.unwrap();
+    other.everything().await.unwrap();
     commit(&*other, 2, &change("something else", vec![practice("else", "")])).await;
     commit(&*other, 3, &change("and more", vec![])).await;
 
@@ -69,7 +69,7 @@ async fn a_node_is_not_led_into_another_history() {
     let late = knows_more.commit(Position(3), &change("late", vec![]), Safety::Usual).await;
     assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
 
-    assert_eq!(knows_more.load().await.unwrap().position, Position(3));
+    assert_eq!(knows_more.everything().await.unwrap().position, Position(3));
     commit(&*knows_more, 3, &change("in the new one", vec![])).await;
 }
 
@@ -113,7 +113,7 @@ async fn an_audit_that_does_not_fit_is_refused_whole() {
     gap.audit = vec![samples::entry(7, samples::moment(1), None)];
     let outcome = store.commit(Position(0), &gap, Safety::Usual).await;
     assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{outcome:?}");
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     assert_eq!((loaded.position, loaded.documents), (Position(0), vec![]));
 }
 
@@ -128,7 +128,7 @@ async fn a_later_layout_is_left_alone() {
         names::META,
     ]);
     for outcome in [
-        store.load().await.map(drop),
+        store.everything().await.map(drop),
         store.commit(Position(0), &change("a", vec![]), Safety::Usual).await.map(drop),
     ] {
         let error = outcome.unwrap_err();

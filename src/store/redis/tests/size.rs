@@ -22,7 +22,7 @@ async fn a_hundred_thousand_keys_are_loaded() {
         say(&format!("5,000 documents written in {:?}", begun.elapsed()));
     }
     let begun = Instant::now();
-    let loaded = store.load().await.unwrap();
+    let loaded = store.everything().await.unwrap();
     say(&format!("{} documents loaded in {:?}", loaded.documents.len(), begun.elapsed()));
     assert_eq!(loaded.documents.len(), 100_000);
     let all = (0..100_000).map(|number| Document::Key(key(number))).collect();
@@ -55,7 +55,7 @@ async fn loading_while_others_write_gives_one_moment() {
     let reader = Arc::new(open(&subject.1, Mode::Reader).await);
     let mut seen = BTreeSet::new();
     while !writing.is_finished() {
-        let loaded = reader.load().await.unwrap();
+        let loaded = reader.everything().await.unwrap();
         let turn = loaded.position.0 - 1;
         seen.insert(turn);
         let pairs: Vec<_> = loaded
