@@ -96,6 +96,7 @@ fn rule(catalogue: &Catalogue, pattern: &str) -> Rule {
         },
         websocket: false,
         max_body: None,
+        cost: std::num::NonZeroU32::MIN,
         slash_optional: false,
     }
 }
@@ -124,6 +125,7 @@ fn headers() -> HeaderMap {
 fn caller(policy: &Policy) -> Caller {
     let permissions = [("patient", Access::READ_WRITE), ("clinical", Access::READ)];
     let subscriber = Arc::new(Subscriber {
+        limit: None,
         practice: "harbour".into(),
         key_id: "k1".into(),
         owner: "amy".into(),

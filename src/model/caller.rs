@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::access::Access;
 use crate::model::catalogue::{Grants, Need, ScopeId};
 use crate::model::id::{ApiId, UpstreamId};
+use crate::model::limit::RateLimit;
 use crate::model::refusal::Refusal;
 
 /// A caller whose keys were both found genuine. It reads as its [`Subscriber`]; making one allocates nothing.
@@ -51,6 +52,8 @@ pub struct Subscriber {
     /// The one API that the subscriber key is for.
     pub api: ApiId,
     pub grants: Grants,
+    /// Its own, in place of the configuration's.
+    pub limit: Option<Box<RateLimit>>,
 }
 
 impl Deref for Caller {

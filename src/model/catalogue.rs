@@ -24,6 +24,13 @@ pub const BUILT_IN: [(&str, &str); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopeId(u16);
 
+impl ScopeId {
+    /// Its place in [`Catalogue::names`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// What one request must be allowed to do on one scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Need {

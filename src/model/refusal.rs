@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::model::access::Access;
+use crate::model::limit::Overrun;
 
 /// Why a request was not answered by the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,15 @@ pub enum Refusal {
     RegistryStale,
     /// Its record cannot be kept.
     LogUnavailable,
+    RateLimited(Box<Overrun>),
+    /// Of the day.
+    QuotaExceeded(Box<Overrun>),
+    /// Of callers without valid keys, from the same source.
+    TooManyFailures(Box<Overrun>),
+    /// Requests of the same key at once.
+    TooManyConcurrent(Box<Overrun>),
+    /// Nobody can say what is left of them.
+    LimitsUnavailable,
     UpstreamUnreachable,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -70,11 +80,22 @@ pub struct Lack {
     pub category: String,
     pub needed: Access,
     pub granted: Access,
+    pub short: Short,
+}
+
+/// What of a caller does not reach far enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    Key,
+    /// An access token that was made for less than its key may.
+    Token,
+    /// Such a token, whose key does not have it either.
+    Both,
 }
 
 impl Refusal {
     /// Every code there is, for counters and for documents.
-    pub const CODES: [&'static str; 32] = [
+    pub const CODES: [&'static str; 37] = [
         "ambiguous_path",
         "method_override",
         "malformed_request",
@@ -104,10 +125,26 @@ impl Refusal {
         "overloaded",
         "registry_stale",
         "log_unavailable",
+        "rate_limited",
+        "quota_exceeded",
+        "too_many_failures",
+        "too_many_concurrent",
+        "limits_unavailable",
         "upstream_unreachable",
         "upstream_protocol_error",
         "upstream_timeout",
     ];
+
+    /// Of a refusal by a limit: which one, and what it allows.
+    pub fn overrun(&self) -> Option<&Overrun> {
+        match self {
+            Self::RateLimited(over)
+            | Self::QuotaExceeded(over)
+            | Self::TooManyFailures(over)
+            | Self::TooManyConcurrent(over) => Some(over),
+            _ => None,
+        }
+    }
 
     /// The code of contract.md, section 4.
     pub fn code(&self) -> &'static str {
@@ -141,6 +178,11 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::RegistryStale => "registry_stale",
             Self::LogUnavailable => "log_unavailable",
+            Self::RateLimited(_) => "rate_limited",
+            Self::QuotaExceeded(_) => "quota_exceeded",
+            Self::TooManyFailures(_) => "too_many_failures",
+            Self::TooManyConcurrent(_) => "too_many_concurrent",
+            Self::LimitsUnavailable => "limits_unavailable",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamProtocolError => "upstream_protocol_error",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -151,11 +193,27 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limit::LimitKind;
 
     #[test]
     fn every_code_is_in_the_list_once() {
-        let lack =
-            Lack { category: "patient".into(), needed: Access::WRITE_ONLY, granted: Access::READ };
+        let lack = Lack {
+            category: "patient".into(),
+            needed: Access::WRITE_ONLY,
+            granted: Access::READ,
+            short: Short::Key,
+        };
+        let overrun = || {
+            let (limit, allowed) = ("key".into(), "1/s".into());
+            Box::new(Overrun {
+                kind: LimitKind::Key,
+                limit,
+                allowed,
+                burst: None,
+                cost: 1,
+                wait: None,
+            })
+        };
         let all = [
             Refusal::AmbiguousPath(""),
             Refusal::MethodOverride,
@@ -186,6 +244,11 @@ mod tests {
             Refusal::Overloaded,
             Refusal::RegistryStale,
             Refusal::LogUnavailable,
+            Refusal::RateLimited(overrun()),
+            Refusal::QuotaExceeded(overrun()),
+            Refusal::TooManyFailures(overrun()),
+            Refusal::TooManyConcurrent(overrun()),
+            Refusal::LimitsUnavailable,
             Refusal::UpstreamUnreachable,
             Refusal::UpstreamProtocolError,
             Refusal::UpstreamTimeout,

@@ -7,6 +7,8 @@
 //! as it is spelled: that a second spelling of it is refused changes only where a decision about one of the two does,
 //! which is told already.
 
+use std::num::NonZeroU32;
+
 use http::HeaderMap;
 
 use crate::model::{Access, ApiId, Caller, Catalogue, Method, Need};
@@ -69,6 +71,8 @@ pub struct Decision {
     pub websocket: bool,
     /// Where the rule sets its own.
     pub max_body: Option<u64>,
+    /// What a request takes from the limits of rates.
+    pub cost: NonZeroU32,
 }
 
 /// Who gets through.
@@ -225,7 +229,7 @@ pub fn decision(rule: &Rule, method: Method, catalogue: &Catalogue, apis: &[Stri
             Verdict::Guarded { api, needs: named_needs(own, catalogue), when }
         }
     };
-    Decision { verdict, websocket: rule.websocket, max_body: rule.max_body }
+    Decision { verdict, websocket: rule.websocket, max_body: rule.max_body, cost: rule.cost }
 }
 
 /// Needs by name and in order, each scope once.
@@ -244,7 +248,7 @@ pub fn named_needs(needs: &[Need], catalogue: &Catalogue) -> Vec<NamedNeed> {
 
 impl Decision {
     fn closed(verdict: Verdict) -> Self {
-        Self { verdict, websocket: false, max_body: None }
+        Self { verdict, websocket: false, max_body: None, cost: NonZeroU32::MIN }
     }
 }
 
@@ -269,7 +273,11 @@ fn lets_all_of(big: &Decision, small: &Decision) -> bool {
         (Some(big), Some(small)) => small <= big,
         (big, small) => big == small,
     };
-    bodies && big.websocket >= small.websocket && big.verdict.lets_all_of(&small.verdict)
+    let is_as_cheap = big.cost <= small.cost;
+    bodies
+        && is_as_cheap
+        && big.websocket >= small.websocket
+        && big.verdict.lets_all_of(&small.verdict)
 }
 
 impl Verdict {

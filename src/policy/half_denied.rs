@@ -84,6 +84,7 @@ mod tests {
             effect,
             websocket: false,
             max_body: None,
+            cost: std::num::NonZeroU32::MIN,
             slash_optional: false,
         }
     }

@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use crate::model::refusal::Lack;
+use crate::model::refusal::{Lack, Short};
 use crate::model::{Access, Caller, Catalogue, Method, Need, Refusal};
 use crate::policy::rule::{Condition, Effect, Rule};
 use crate::policy::table::RouteTable;
@@ -137,10 +137,17 @@ impl Policy {
     }
 
     fn lack(&self, need: Need, caller: &Caller) -> Lack {
+        let has_key = caller.subscriber.grants.on(need.scope).covers(need.access);
+        let short = match (&caller.narrowed, has_key) {
+            (None, _) => Short::Key,
+            (Some(_), true) => Short::Token,
+            (Some(_), false) => Short::Both,
+        };
         Lack {
             category: self.catalogue.name(need.scope).to_owned(),
             needed: need.access,
             granted: caller.granted(need.scope),
+            short,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One rule of a route map, compiled: names of categories have become numbers, methods a set.
 
+use std::num::NonZeroU32;
+
 use crate::model::{ApiId, Method, MethodSet, Need, Place};
 use crate::policy::pattern::Pattern;
 
@@ -16,11 +18,19 @@ pub struct Rule {
     pub websocket: bool,
     /// Overrides `proxy.max_body`.
     pub max_body: Option<u64>,
+    /// What a request takes from the limits of rates.
+    pub cost: NonZeroU32,
     /// The map says `trailing_slash: optional`.
     pub slash_optional: bool,
 }
 
 impl Rule {
+    /// What a request takes from the limits of rates, where it passes and that is not 1.
+    pub fn own_cost(&self) -> Option<NonZeroU32> {
+        let passes = !matches!(self.effect, Effect::Deny);
+        Some(self.cost).filter(|cost| passes && *cost > NonZeroU32::MIN)
+    }
+
     /// Whether both rules let the same requests of a method through.
     pub fn decides_as(&self, other: &Self, method: Method) -> bool {
         let same_effect = match (&self.effect, &other.effect) {
@@ -31,7 +41,7 @@ impl Rule {
             ) => needs.get(method.index()) == other_needs.get(method.index()) && when == other_when,
             _ => false,
         };
-        let limits = |rule: &Self| (rule.api, rule.websocket, rule.max_body);
+        let limits = |rule: &Self| (rule.api, rule.websocket, rule.max_body, rule.cost);
         same_effect && limits(self) == limits(other)
     }
 }

@@ -15,6 +15,7 @@ fn rule(line: usize, pattern: &str, methods: MethodSet, effect: Effect) -> Rule 
         effect,
         websocket: false,
         max_body: None,
+        cost: NonZeroU32::MIN,
         slash_optional: false,
     }
 }
@@ -148,6 +149,7 @@ fn holder(policy: &Policy, name: &str, permissions: &[(&str, Access)]) -> Holder
         owner: "o".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants(permissions.iter().copied()).unwrap(),
+        limit: None,
     };
     let caller = Caller::new(subscriber.into(), Some("v".into()));
     Holder { name: name.into(), callers: vec![caller] }

@@ -27,6 +27,7 @@ fn policy() -> Policy {
         },
         websocket: false,
         max_body: None,
+        cost: std::num::NonZeroU32::MIN,
         slash_optional: false,
     };
     let rules = vec![
@@ -47,6 +48,7 @@ fn caller(policy: &Policy) -> Caller {
         owner: "amy".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants([("patient", Access::READ)]).unwrap(),
+        limit: None,
     });
     Caller::new(subscriber, Some("acme".into()))
 }

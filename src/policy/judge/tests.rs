@@ -18,6 +18,7 @@ fn rule(pattern: &str, methods: &[Method], effect: Effect) -> Rule {
         effect,
         websocket: false,
         max_body: None,
+        cost: std::num::NonZeroU32::MIN,
         slash_optional: false,
     }
 }
@@ -73,6 +74,7 @@ fn caller(policy: &Policy, permissions: &[(&str, Access)]) -> Caller {
         owner: "amy".into(),
         api: ApiId(0),
         grants: policy.catalogue.grants(permissions.iter().copied()).unwrap(),
+        limit: None,
     });
     Caller::new(subscriber, Some("acme".into()))
 }
@@ -121,8 +123,30 @@ fn the_first_lack_is_named() {
     let policy = policy();
     let permissions = [("patient", READ), ("clinical", WRITE_ONLY)];
     let refusal = decide(&policy, Method::Get, "/v1/summary", &HeaderMap::new(), &permissions);
-    let lack = Lack { category: "clinical".to_owned(), needed: READ, granted: Access::WRITE_ONLY };
+    let lack = Lack {
+        category: "clinical".to_owned(),
+        needed: READ,
+        granted: Access::WRITE_ONLY,
+        short: Short::Key,
+    };
     assert_eq!(refusal, Err(Refusal::PermissionDenied(lack)));
+}
+
+#[test]
+fn a_token_that_was_made_for_less_is_told_from_a_key_that_has_less() {
+    let policy = policy();
+    let target = Target::parse("/v1/patients").unwrap();
+    let short = |of_key: &[(&str, Access)]| {
+        let mut caller = caller(&policy, of_key);
+        caller.narrowed = policy.catalogue.grants([("clinical", READ)]).ok();
+        let found = policy.find(&target, Method::Get);
+        match policy.judge(found, Method::Get, &target, &HeaderMap::new(), Some(&caller)) {
+            Err(Refusal::PermissionDenied(lack)) => (lack.short, lack.granted),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(short(&[("patient", READ)]), (Short::Token, Access::NONE));
+    assert_eq!(short(&[("clinical", READ)]), (Short::Both, Access::NONE));
 }
 
 #[test]

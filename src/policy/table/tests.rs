@@ -18,6 +18,7 @@ fn rule(pattern: &str) -> Rule {
         effect: Effect::Deny,
         websocket: false,
         max_body: None,
+        cost: std::num::NonZeroU32::MIN,
         slash_optional: false,
     }
 }
