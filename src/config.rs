@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use crate::model::{Lifetimes, Place, PlainKey, UpstreamId};
+use crate::model::{Lifetimes, Place, PlainKey, RateLimit, UpstreamId};
 use crate::policy::Policy;
 
 mod api;
@@ -23,7 +23,7 @@ pub mod error_template;
 pub mod fault;
 mod format;
 mod keys;
-mod later;
+mod limits;
 mod listen;
 pub mod listing;
 mod log;
@@ -44,6 +44,7 @@ mod yaml;
 
 pub use error_template::ErrorTemplate;
 pub use fault::Fault;
+pub(crate) use limits::{WrongRate, read_rate_limit};
 pub(crate) use shape::nearest;
 
 /// Where the texts come from: the disk and the environment in the program, a map in tests.
@@ -65,6 +66,7 @@ pub struct Config {
     pub proxy: Proxy,
     pub store: StoreAddress,
     pub keys: KeyRules,
+    pub limits: Limits,
     pub log: LogRules,
     /// In the order of the file; empty where there are none.
     pub regions: Vec<Region>,
@@ -291,6 +293,41 @@ pub struct KeyRules {
     pub hash_passes: u32,
 }
 
+/// How often what may be called. What is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub mode: LimitMode,
+    /// Of a key that has none of its own.
+    pub key: Option<RateLimit>,
+    pub vendor: Option<RateLimit>,
+    pub practice: Option<RateLimit>,
+    /// Of a key within a category or a scope, by its name.
+    pub categories: Vec<(String, RateLimit)>,
+    pub daily_requests: Option<u64>,
+    /// Of bodies, both ways.
+    pub daily_bytes: Option<u64>,
+    pub failed_auth_per_ip: Option<RateLimit>,
+    pub max_concurrent_per_key: Option<u32>,
+    pub store_down: StoreDown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitMode {
+    #[default]
+    Enforce,
+    /// What would be refused is recorded, and passes.
+    Observe,
+}
+
+/// What holds while the shared store is out of reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreDown {
+    /// Each node counts alone.
+    #[default]
+    Local,
+    Deny,
+}
+
 /// How access records are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRules {
@@ -382,13 +419,5 @@ impl Config {
     }
 }
 
-/// Reads a rate such as `600/min`: how many in which time. The error says what is wrong, or what was meant.
-pub(crate) fn read_rate(text: &str) -> Result<(u64, Duration), String> {
-    value::rate(text).map_err(|wrong| {
-        let parts: Vec<String> = [wrong.why, wrong.hint].into_iter().flatten().collect();
-        if parts.is_empty() { "write it as 600/min or 5/10s".to_owned() } else { parts.join("; ") }
-    })
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

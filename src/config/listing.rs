@@ -90,6 +90,7 @@ pub fn decision_json(decision: &Decision) -> Value {
         "when": when.iter().map(condition).collect::<Value>(),
         "websocket": decision.websocket,
         "max_body": decision.max_body,
+        "cost": decision.cost,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::config::error_template::{ErrorTemplate, Flaw};
 use crate::config::fault::Fault;
 use crate::config::format;
 use crate::config::keys::KEYS;
-use crate::config::later;
+use crate::config::limits::{self, LIMITS};
 use crate::config::listen::LISTEN;
 use crate::config::log::LOG;
 use crate::config::proxy::PROXY;
@@ -63,7 +63,7 @@ pub(super) static ROOT: Record = Record {
         .default("problem"),
         Field::new("credentials", Shape::Record(&CREDENTIALS), "Where keys sit in a request."),
         Field::new("keys", Shape::Record(&KEYS), "How keys are issued, and how long they live."),
-        Field::new("limits", Shape::Record(&later::LIMITS), "Rate limits and quotas."),
+        Field::new("limits", Shape::Record(&LIMITS), "Rate limits and quotas."),
         Field::new("log", Shape::Record(&LOG), "How access records are kept."),
         Field::new(
             "proxy",
@@ -100,12 +100,14 @@ pub(super) fn load(
     let proxy = proxy::read(part("proxy", &PROXY));
     let store = store::read(&mut reader, root.get("store"));
     let keys = keys::read(&mut reader, part("keys", &KEYS));
+    let limits = limits::read(&mut reader, part("limits", &LIMITS));
     let log = log::read(&reader, part("log", &LOG));
     let regions = region::read(&mut reader, root.get("regions"), &upstreams);
     let (catalogue, rules) = route_map::read(&mut reader, &mounted, &credentials);
     let names = ["upstreams", "apis"].iter().filter_map(|field| root.get(field));
     reader.know(names.flat_map(Node::entries).map(|(name, _)| name.text.as_str()));
     reader.know(catalogue.names());
+    limits::check_names(&mut reader, part("limits", &LIMITS), &catalogue);
     reader.know(ROOT.names().into_iter().chain(ROUTE_MAP.names()));
     let policy = route_map::compile(&mut reader, catalogue, rules);
     let apis = mounted.into_iter().map(|Mounted { api, .. }| api).collect();
@@ -137,6 +139,7 @@ pub(super) fn load(
         proxy,
         store,
         keys,
+        limits,
         log,
         regions,
         policy,

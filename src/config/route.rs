@@ -1,5 +1,7 @@
 //! One `- path:` entry of a route map: what it means, and the rules it must keep.
 
+use std::num::NonZeroU32;
+
 use crate::config::Credentials;
 use crate::config::fault::Fault;
 use crate::config::format;
@@ -56,9 +58,9 @@ pub(super) static ROUTE: Record = Record {
         Field::new(
             "cost",
             Shape::Count { least: 1, most: 1_000_000 },
-            "What a request takes from the limits.",
+            "What a request takes from the limits of rates.",
         )
-        .later("leave it out: rate limits are not part of this version"),
+        .default("1"),
         Field::new("fhir", Shape::Format(&PATH), "A FHIR R4 base.").later(NO_FHIR),
         Field::new(
             "resources",
@@ -144,6 +146,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) 
             note(reader, view, "websocket", "a denied route upgrades nothing", one);
         }
         note(reader, view, "max_body", "a denied route takes no body", one);
+        note(reader, view, "cost", "a denied route takes nothing from the limits", one);
     }
     if let Some(Effect::Guarded { needs, when }) = &effect {
         refuse_idle_requires(reader, view, &methods, takes, context);
@@ -161,6 +164,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, context: &Context<'_>) 
             .and_then(Node::scalar)
             .and_then(|scalar| value::size(&scalar.text).ok()),
         slash_optional: context.slash_optional,
+        cost: NonZeroU32::new(view.count("cost")).unwrap_or(NonZeroU32::MIN),
     })
 }
 

@@ -67,7 +67,7 @@ fn together(record: &'static Record) -> Map<String, Value> {
             "anyOf": [has("category"), has("requires"), is("public"), is("deny")],
             "allOf": [
                 excludes("public", vec![has("category"), has("requires"), has("when"), is("deny")]),
-                excludes("deny", ["category", "requires", "when", "max_body"].map(has).into_iter().chain([is("websocket")]).collect()),
+                excludes("deny", ["category", "requires", "when", "max_body", "cost"].map(has).into_iter().chain([is("websocket")]).collect()),
             ],
         })
     } else if std::ptr::eq(record, &raw const WHEN) {
@@ -215,7 +215,12 @@ mod tests {
             ("url: http://127.0.0.1:9000", "url: http://127.0.0.1:9000/api"),
             ("mount: /v1", "mount: /v1/"),
             ("errors: problem", "errors: []"),
-            ("errors: problem", "limits: { key: { rate: 600/min } }"),
+            ("mode: enforce", "key: { rate: 600/minute }"),
+            ("mode: enforce", "key: { burst: 100 }"),
+            ("mode: enforce", "category: { files: 60/min }"),
+            ("mode: enforce", "mode: watch"),
+            ("mode: enforce", "daily_quota: { bytes: 3GB }"),
+            ("mode: enforce", "max_concurrent_per_key: 0"),
         ] {
             assert!(good.contains(written));
             assert!(!configuration.is_valid(&yaml(&good.replacen(written, broken, 1))), "{broken}");
@@ -229,7 +234,6 @@ mod tests {
             "{ version: 1, routes: [{ category: patient }] }",
             "{ version: 1, routes: [{ path: /v1/x, methods: [get] }] }",
             "{ version: 1, routes: [{ path: /v1/x, requires: { patient: all } }] }",
-            "{ version: 1, routes: [{ path: /v1/x, cost: 5 }] }",
         ] {
             assert!(!map.is_valid(&yaml(broken)), "{broken}");
         }
@@ -241,7 +245,10 @@ mod tests {
             "path: /v1/x, public: true, deny: true",
             "path: /v1/x, deny: true, requires: { patient: read }",
             "path: /v1/x, deny: true, max_body: 1MiB",
+            "path: /v1/x, category: patient, cost: 0",
+            "path: /v1/x, category: patient, cost: 1.5",
             "path: /v1/x, deny: true, websocket: true",
+            "path: /v1/x, deny: true, cost: 5",
             "path: /v1/x, category: patient, methods: [GET, GET]",
             "path: /v1/**/x, category: patient",
             "path: /v1//x, category: patient",
@@ -255,6 +262,7 @@ mod tests {
         for good in [
             "path: /, public: true",
             "path: /**, public: true",
+            "path: /v1/x, category: patient, cost: 5",
             "path: /v1/x/, public: true, deny: false, max_body: 1MiB",
             "path: '/v1/{a:uuid}/$export/**', deny: true, methods: [GET, HEAD]",
             "path: '/v1/a%20b', requires: { patient: read }",
@@ -262,12 +270,20 @@ mod tests {
         ] {
             assert!(map.is_valid(&route(good)), "{good}");
         }
-        for section in ["limits", "regions"] {
-            assert!(
-                !configuration.is_valid(&yaml(&format!("{good}\n{section}: {{}}\n"))),
-                "{section}"
-            );
+        let with = |fields: &str| {
+            assert!(good.contains("mode: enforce"));
+            configuration.is_valid(&yaml(&good.replacen("mode: enforce", fields, 1)))
+        };
+        for good in [
+            "mode: observe",
+            "key: { rate: 600/min, burst: 100 }",
+            "category: { billing.invoices: { rate: 5/10s } }",
+            "daily_quota: { requests: 1, bytes: 3GiB }",
+            "max_concurrent_per_key: 64",
+        ] {
+            assert!(with(good), "{good}");
         }
+        assert!(!configuration.is_valid(&yaml(&format!("{good}\nregions: {{}}\n"))));
     }
 
     /// Every field of every table, however deep.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::*;
 
 mod faults;
+mod limits;
 mod routes;
 
 /// Files and variables as a test wants them.
 #[derive(Default)]
-pub(super) struct Given {
+pub(crate) struct Given {
     files: HashMap<PathBuf, Vec<u8>>,
     variables: HashMap<String, String>,
     /// A file that is longer than the source of files reads.
@@ -20,7 +21,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn file(mut self, path: &str, text: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(mut self, path: &str, text: impl AsRef<[u8]>) -> Self {
         self.files.insert(path.into(), text.as_ref().to_owned());
         self
     }
@@ -30,7 +31,7 @@ impl Given {
         self
     }
 
-    pub(super) fn load(&self) -> Result<Config, Vec<Fault>> {
+    pub(crate) fn load(&self) -> Result<Config, Vec<Fault>> {
         Config::load(Path::new("p/postern.yaml"), self)
     }
 
@@ -65,7 +66,7 @@ impl Sources for Disk {
     }
 }
 
-pub(super) const MAIN: &str = "\
+pub(crate) const MAIN: &str = "\
 listen:
   gateway: 127.0.0.1:0
 upstreams:
@@ -85,8 +86,17 @@ routes:
     category: patient
 ";
 
-pub(super) fn given(main: &str) -> Given {
+pub(crate) fn given(main: &str) -> Given {
     Given::default().file("p/postern.yaml", main).file("p/routes.yaml", ROUTES)
+}
+
+/// What `limits: { … }` makes, in a configuration of one route map that has the category `billing` with two scopes.
+pub(crate) fn with_limits(limits: &str) -> Config {
+    let billing =
+        "categories:\n  billing: { title: B, scopes: { invoices: I, claims: C } }\nroutes:";
+    let routes = ROUTES.replacen("routes:", billing, 1);
+    let main = format!("{MAIN}limits: {{ {limits} }}\n");
+    given(&main).file("p/routes.yaml", routes).load().unwrap()
 }
 
 fn shipped(name: &str) -> PathBuf {

@@ -101,7 +101,7 @@ fn only_what_can_be_written_is_said_to_be_known() {
     check_added(
         "bogus: 1",
         &[
-            "known are listen, store, upstreams, apis, regions, errors, credentials, keys, log, proxy",
+            "known are listen, store, upstreams, apis, regions, errors, credentials, keys, limits, log, proxy",
         ],
     );
 }
@@ -194,19 +194,6 @@ fn limits_and_timers_have_bounds() {
     }
     check_added("proxy: [1]", &["11:8: `proxy`: expected a mapping, found a list"]);
     check_added("proxy:", &["`proxy` has no value"]);
-}
-
-#[test]
-fn what_comes_later_is_refused_and_its_value_judged() {
-    check_added(
-        "limits:\n  key: { rate: 600/min, burst: 100 }",
-        &["12:3: `limits.key` is not available yet"],
-    );
-    check_added(
-        "limits:\n  key: { rate: 600/minute }",
-        &["`limits.key` is not", "did you mean 600/min?"],
-    );
-    check_added("limits: {}", &["`limits` is not available yet"]);
 }
 
 #[test]

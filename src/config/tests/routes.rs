@@ -277,8 +277,16 @@ fn what_has_no_effect_is_refused() {
 }
 
 #[test]
+fn a_cost_is_at_least_one_and_nothing_of_what_is_denied() {
+    assert!(map("{ path: /v1/a, category: files, cost: 5 }").load().is_ok());
+    assert!(map("{ path: /v1/a, public: true, cost: 5 }").load().is_ok());
+    check("{ path: /v1/a, category: files, cost: 0 }", &["`routes.cost`"]);
+    check("{ path: /v1/a, category: files, cost: -1 }", &["`routes.cost`"]);
+    check("{ path: /v1/a, deny: true, cost: 5 }", &["takes nothing from the limits"]);
+}
+
+#[test]
 fn what_comes_later_in_a_route_is_refused_once() {
-    check("{ path: /v1/a, category: files, cost: 5 }", &["`routes.cost` is not available yet"]);
     check(
         "{ fhir: /v1/fhir, resources: { Observation: clinical } }",
         &["`routes.fhir` is not", "`routes.resources` is not"],
