@@ -7,6 +7,7 @@
 //!
 //! - [`records`], [`index`], [`view`]: what is known, what finds keys, what workers read
 //! - `state`: these behind one lock, changed in order
+//! - `gathered`: all that a store has, while it is loaded
 //! - `execute`, `receipt`, `kill`: decisions of this node
 //! - `follow`, `restore`: what other nodes did; a store that lost what it had
 //! - `chain`: the audit
@@ -21,8 +22,9 @@ use crate::config::Config;
 use crate::model::{AuditHead, Catalogue, KeyId, Lifetimes, NodeName, Timestamp};
 use crate::registry::contact::Contact;
 use crate::registry::follow::Duties;
+use crate::registry::gathered::Gathered;
 use crate::registry::state::State;
-use crate::store::{Applied, Document, Loaded, Position, RegistryStore, Replicas, StoreError};
+use crate::store::{Applied, Position, RegistryStore, Replicas, StoreError};
 use crate::telemetry::clock::Clock;
 use crate::vault::{Cost, Vault};
 
@@ -30,6 +32,7 @@ mod chain;
 mod contact;
 mod execute;
 mod follow;
+mod gathered;
 pub mod index;
 mod kill;
 pub mod operation;
@@ -156,8 +159,8 @@ impl Registry {
         node: NodeName,
         terms: Terms,
     ) -> Result<Self, RegistryError> {
-        let loaded = load(&*store, &vault).await?;
-        let state = State::new(loaded, Arc::new(terms));
+        let gathered = load(&*store, &vault).await?;
+        let state = State::new(gathered, Arc::new(terms));
         Ok(Self {
             store,
             vault,
@@ -244,22 +247,22 @@ impl Registry {
 }
 
 /// Everything that is kept, by the vault that made it.
-async fn load(store: &dyn RegistryStore, vault: &Vault) -> Result<Loaded, RegistryError> {
+async fn load(store: &dyn RegistryStore, vault: &Vault) -> Result<Gathered, RegistryError> {
     let ours = vault.fingerprint();
-    let mut loaded = store.load().await?;
-    if loaded.vault.is_none() {
+    let mut gathered = Gathered::default();
+    let mut made_by = gathered.load(store).await?;
+    if made_by.is_none() {
         // Another node may adopt it in the same moment: what is there then decides.
         let adopted = store.adopt(ours.clone()).await;
-        loaded = store.load().await?;
-        if loaded.vault.is_none() {
+        made_by = gathered.load(store).await?;
+        if made_by.is_none() {
             adopted?;
         }
     }
-    if loaded.vault.as_ref().is_none_or(|made_by| *made_by == ours) {
-        return Ok(loaded);
+    if made_by.is_none_or(|made_by| made_by == ours) {
+        return Ok(gathered);
     }
-    let is_key = |document: &Document| matches!(document, Document::Key(_));
-    let keys = loaded.documents.iter().filter(|(_, document)| is_key(document)).count();
+    let keys = gathered.records.key_count();
     Err(RegistryError::OtherVault(format!(
         "the store was made with another pepper than the one in `keys.secrets`: none of its {keys} keys, admin tokens \
          and sessions can be recognised with this one, and its audit cannot be continued. Put back the files `pepper` \

@@ -211,6 +211,25 @@ impl Registry {
         }
     }
 
+    /// Uses that an earlier start noted and did not get to write. They are written at once, for their records may be gone
+    /// from the journal at the next start. Says of how many keys they were.
+    pub async fn recover_uses(&self, used: &[(KeyId, Timestamp)]) -> Result<usize, StoreError> {
+        let news: Vec<_> = {
+            let state = self.state();
+            let is_news = |(id, at): &(KeyId, Timestamp)| {
+                let slot = self.index.key_by_id(*id)?;
+                let is_later = state.uses().last(slot).is_none_or(|known| known < *at);
+                state.uses().learn(slot, *at);
+                is_later.then_some((*id, *at))
+            };
+            used.iter().filter_map(is_news).collect()
+        };
+        for batch in news.chunks(BATCH) {
+            self.store.record_use(batch).await?;
+        }
+        Ok(news.len())
+    }
+
     fn has_expired(&self) -> bool {
         let before = over_before(self.now());
         self.read(|records| records.has_expired(before))

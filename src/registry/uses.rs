@@ -1,6 +1,7 @@
 //! When each key was last used: written by workers without a lock, read by whoever asks, flushed now and then.
 //!
-//! One number a key, in pages that every view shares, so that noting a use changes no view. A number only grows.
+//! One number a key, in pages that every view shares, so that noting a use changes no view. A number only grows. What a
+//! kill kept from being flushed is learned from access records at the next start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

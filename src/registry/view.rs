@@ -8,9 +8,11 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::model::{
-    Access, Caller, Grants, KeyId, KeyLimits, Refusal, SecretHash, Subscriber, Timestamp, Vendor,
-    VendorKey,
+    Access, Caller, Grants, KeyId, KeyLimits, RateLimit, Refusal, SecretHash, Subscriber,
+    Timestamp, Vendor, VendorKey,
 };
 use crate::registry::Terms;
 use crate::registry::index::Index;
@@ -65,6 +67,10 @@ struct Entry {
     /// The number of the vendor that it is bound to, or [`FREE`].
     vendor: u32,
     ends_at: Timestamp,
+    // What most keys have nothing of lies here too: the record is not looked at on the way of a request.
+    is_revoked: bool,
+    is_enabled: bool,
+    is_bound_to_addresses: bool,
 }
 
 /// No vendor's number: any may use the key.
@@ -104,25 +110,35 @@ pub struct About {
     pub limits: Option<KeyLimits>,
 }
 
+/// A caller as limits know it: by numbers that mean the same for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub key: u32,
+    pub practice: u32,
+    pub vendor: Option<u32>,
+    /// The key's own limit, in place of the configuration's.
+    pub own: Option<RateLimit>,
+}
+
 impl Entry {
     /// As [`crate::model::SubscriberKey::status`] has it.
     fn standing(
         &self,
         now: Timestamp,
-        last_used: Option<Timestamp>,
+        last_used: impl FnOnce() -> Option<Timestamp>,
         terms: &Terms,
     ) -> Result<(), Refusal> {
-        if self.record.is_revoked() {
+        if self.is_revoked {
             return Err(Refusal::KeyRevoked);
         }
         let is_idle = terms.lifetimes.idle_expiry.is_some_and(|span| {
             let created_at = self.record.created_at;
-            now >= last_used.unwrap_or(created_at).max(created_at).after(span)
+            now >= last_used().unwrap_or(created_at).max(created_at).after(span)
         });
         if now >= self.ends_at || is_idle {
             return Err(Refusal::KeyExpired);
         }
-        if self.record.enabled { Ok(()) } else { Err(Refusal::KeyDisabled) }
+        if self.is_enabled { Ok(()) } else { Err(Refusal::KeyDisabled) }
     }
 
     fn bound_to(&self) -> Option<u32> {
@@ -130,8 +146,8 @@ impl Entry {
     }
 
     fn may_come_from(&self, address: IpAddr) -> bool {
-        let allowed = self.record.allowed_ips();
-        allowed.is_empty() || allowed.iter().any(|net| net.contains(&address.to_canonical()))
+        let allows = |net: &IpNet| net.contains(&address.to_canonical());
+        !self.is_bound_to_addresses || self.record.allowed_ips().iter().any(allows)
     }
 }
 
@@ -182,7 +198,7 @@ impl View {
         now: Timestamp,
     ) -> Result<(&Entry, Option<&VendorEntry>), Refusal> {
         let entry = self.keys.get(identity.key.0).ok_or(Refusal::InvalidCredentials)?;
-        entry.standing(now, self.uses.last(identity.key), &self.terms)?;
+        entry.standing(now, || self.uses.last(identity.key), &self.terms)?;
         if let Some((id, end)) = &identity.token
             && (now >= *end || self.dead_tokens.contains(id))
         {
@@ -258,6 +274,26 @@ impl View {
         })
     }
 
+    /// What the limits of a caller are counted by.
+    pub fn counted(&self, identity: &Identity) -> Option<Counted> {
+        let entry = self.keys.get(identity.key.0)?;
+        let vendor_key = identity.vendor_key.and_then(|slot| self.vendor_keys.get(slot.0));
+        Some(Counted {
+            key: identity.key.0,
+            practice: entry.practice,
+            vendor: vendor_key.map(|entry| entry.vendor),
+            own: entry.subscriber.limit.as_deref().copied(),
+        })
+    }
+
+    /// The same of a key, by whichever vendor it is bound to.
+    pub fn counted_by_id(&self, id: KeyId) -> Option<Counted> {
+        let slot = self.key_slot(id)?;
+        let entry = self.keys.get(slot.0)?;
+        let own = entry.subscriber.limit.as_deref().copied();
+        Some(Counted { key: slot.0, practice: entry.practice, vendor: entry.bound_to(), own })
+    }
+
     /// Where the practice of a key lives.
     pub fn region(&self, key: KeySlot) -> Region {
         let practice = self.keys.get(key.0).and_then(|entry| self.practices.get(entry.practice));
@@ -269,7 +305,7 @@ impl View {
     pub fn by_key_id(&self, id: KeyId, now: Timestamp) -> Option<Result<Caller, Refusal>> {
         let slot = self.key_slot(id)?;
         let entry = self.keys.get(slot.0)?;
-        if let Err(refusal) = entry.standing(now, self.uses.last(slot), &self.terms) {
+        if let Err(refusal) = entry.standing(now, || self.uses.last(slot), &self.terms) {
             return Some(Err(refusal));
         }
         let bound = entry.bound_to();

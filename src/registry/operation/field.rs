@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::config::{nearest, read_rate};
+use crate::config::{WrongRate, nearest, read_rate_limit};
 use crate::model::{Access, KeyLimits, Permissions, Timestamp};
 use crate::registry::Terms;
 use crate::registry::operation::{FieldFault, Patch, Rejection};
@@ -13,7 +13,6 @@ const HOLDS_KEY: &str = "holds a key; keys do not belong in text";
 const NAME_CHARS_MAX: usize = 200;
 pub(super) const TEXT_CHARS_MAX: usize = 2_000;
 pub(super) const PLAN_CHARS_MAX: usize = 100;
-const BURST_MAX: u32 = 1_000_000_000;
 const ADDRESSES_MAX: usize = 1_000;
 /// Faults are found while no other decision can be made: so they are no work to speak of, however many there are. Among
 /// how many names the nearest is looked for, and for how many faults.
@@ -218,11 +217,9 @@ impl Faults {
     }
 
     pub(super) fn limits(&mut self, limits: &KeyLimits) {
-        if let Err(why) = read_rate(&limits.rate) {
-            self.add("limits.rate", format!("must be a rate such as 600/min: {why}"));
-        }
-        if limits.burst.is_some_and(|burst| !(1..=BURST_MAX).contains(&burst)) {
-            self.add("limits.burst", format!("must be from 1 to {BURST_MAX}"));
+        let wrong = read_rate_limit(&limits.rate, limits.burst).err();
+        for WrongRate { field, why } in wrong.into_iter().flatten() {
+            self.add(field, why);
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::model::{ApiId, Grants, Subscriber, Timestamp};
+use crate::config::read_rate_limit;
+use crate::model::{ApiId, Grants, KeyLimits, RateLimit, Subscriber, Timestamp};
 use crate::registry::Terms;
 use crate::registry::records::compact::CompactKey;
 use crate::registry::records::{Records, Touched};
@@ -119,11 +120,15 @@ impl Compiler {
                 owner: owner.unwrap_or_default(),
                 api: self.api(key.api, records),
                 grants: self.grants(key.permissions, records),
+                limit: key.limits().and_then(rate_limit).map(Box::new),
             }),
             record: Arc::clone(key),
             practice: key.practice,
             vendor: key.vendor.unwrap_or(FREE),
             ends_at: key.ends_at(&self.terms.lifetimes).unwrap_or(Timestamp::from_micros(i64::MAX)),
+            is_revoked: key.is_revoked(),
+            is_enabled: key.enabled,
+            is_bound_to_addresses: !key.allowed_ips().is_empty(),
         }
     }
 
@@ -184,6 +189,11 @@ fn vendor_key(slot: VendorKeySlot, records: &Records) -> Option<VendorEntry> {
     let record = records.vendor_keys.at(slot)?;
     let vendor = records.names.vendors.find(&record.vendor)?;
     Some(VendorEntry { record: Arc::clone(record), vendor })
+}
+
+/// Held against its form when it was chosen.
+fn rate_limit(limits: &KeyLimits) -> Option<RateLimit> {
+    read_rate_limit(&limits.rate, limits.burst).ok()
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use crate::model::{
     KeyStatus, Lifetimes, Permissions, Practice, SubscriberKey, VendorId, VendorStatus,
 };
 use crate::registry::state::State;
-use crate::registry::tests::samples::{at, digest, id, key, practice, terms, vendor, vendor_key};
-use crate::store::{Change, DeadToken, Document, Loaded};
+use crate::registry::tests::samples::{
+    at, digest, gathered, id, key, practice, terms, vendor, vendor_key,
+};
+use crate::store::{Change, DeadToken, Document};
 
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7));
 
 fn state(documents: Vec<Document>, terms: Terms) -> State {
-    let documents = documents.into_iter().map(|document| (Position(1), document)).collect();
-    let head = crate::model::AuditHead::default();
-    let (position, used) = (Position(1), Vec::new());
-    State::new(Loaded { position, head, vault: None, documents, used }, Arc::new(terms))
+    let documents = documents.into_iter().map(|document| (Position(1), document));
+    State::new(gathered(Position(1), documents), Arc::new(terms))
 }
 
 /// `north`, vendors `acme` and `beta` with a key each (901, 902), and these keys.

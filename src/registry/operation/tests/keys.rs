@@ -52,7 +52,7 @@ fn all_faults_of_a_new_key_are_told_at_once_with_the_nearest_names() {
             "allowed_ips[1]: is an IPv4 address in IPv6 form; did you mean `192.0.2.0/24`?"
                 .to_owned(),
             "limits.rate: must be a rate such as 600/min: did you mean 600/min?".to_owned(),
-            "limits.burst: must be from 1 to 1000000000".to_owned(),
+            "limits.burst: must be from 1 to 4294967295".to_owned(),
         ]
     );
     let elsewhere = IssueKey { practice: practice("south"), ..world.issue() };
