@@ -17,7 +17,7 @@ use tokio_rustls::rustls::RootCertStore;
 use crate::config::RedisAddress;
 use crate::model::{AuditEntry, KeyId, NodeName, Timestamp};
 use crate::store::{
-    Applied, AuditQuery, Change, Committed, Loaded, Mode, News, NodeStatus, Position,
+    Applied, AuditQuery, Change, Committed, Intake, Loaded, Mode, News, NodeStatus, Position,
     RegistryStore, Safety, StoreError, Task,
 };
 
@@ -28,6 +28,7 @@ mod concerns;
 mod door;
 mod fault;
 mod feed;
+mod limits;
 mod line;
 mod load;
 mod names;
@@ -40,6 +41,9 @@ pub(super) use access::open_history;
 use door::Door;
 use fault::{Kind, Trouble};
 use feed::Waiting;
+pub(super) use limits::open as open_limits;
+#[cfg(test)]
+pub(super) use limits::simulated;
 use line::Line;
 use trail::Trail;
 
@@ -129,8 +133,8 @@ impl RedisStore {
 }
 
 impl RegistryStore for RedisStore {
-    fn load(&self) -> Task<'_, Loaded> {
-        Box::pin(load::load(self))
+    fn load<'a>(&'a self, intake: &'a mut dyn Intake) -> Task<'a, Loaded> {
+        Box::pin(load::load(self, intake))
     }
 
     fn adopt(&self, vault: String) -> Task<'_, ()> {

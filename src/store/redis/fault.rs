@@ -157,7 +157,7 @@ fn sort(reply: &Reply) -> (Kind, String) {
             (Kind::Settings, told("its ACL forbids this user what Postern needs: extend the ACL"))
         }
         "WRONGTYPE" => {
-            (Kind::Nonsense, "a key of Postern's name (postern:access, {postern:access}:… or {postern}:…) is of another type than Postern \
+            (Kind::Nonsense, "a key of Postern's name (postern:access, {postern:access}:…, {postern:limits}:… or {postern}:…) is of another type than Postern \
              made it: something else writes under these names, so give Postern a database of its own".to_owned())
         }
         _ => (Kind::Nonsense, told("it refused")),

@@ -4,7 +4,8 @@
 //!
 //! Every name begins with the hash tag `{postern}`, so in a cluster all of it is in one slot, on one primary: scripts and
 //! pipelines may touch several of these keys at once, and one connection to that primary is all that a node needs.
-//! Nothing here has a time to live: no `volatile-*` policy can drop any of it.
+//! Nothing of it has a time to live: no `volatile-*` policy can drop any of it. What else there is: access records (see
+//! `access`), and limits, below.
 //!
 //! | key | kind | holds |
 //! | --- | --- | --- |
@@ -29,6 +30,24 @@
 //!   the position: `commit.lua` refuses a change of a node that has seen another one at this position, and `news` tells
 //!   such a node to load again.
 //! - `version` is that of the layout. A program that finds a later one does not touch the store.
+//!
+//! # Limits that nodes count together
+//!
+//! | key | kind | holds |
+//! | --- | --- | --- |
+//! | `{postern:limits}:key:KEY`, `…:vendor:VENDOR`, `…:practice:PRACTICE`, `…:category:KEY:CATEGORY` | string | a bucket: `MOMENT DEBT INTERVAL FILL`, microseconds since 1970 by the clock of Redis, and nanoseconds. Goes a second after it is full |
+//! | `{postern:limits}:day:KEY` | string | `DAY REQUESTS BYTES`: what was used of a UTC day, counted since 1970. Goes an hour after that day |
+//! | `{postern:limits}:running:KEY` | sorted set | requests that run, by the end of their leases in microseconds. Goes a second after the last of them |
+//! | `{postern:limits}:probe` | string | a node that was away wrote it, to see whether it may write. Goes after a minute |
+//!
+//! All of it shares a hash tag of its own, so in a cluster all limits of all keys are on one primary, perhaps another one than
+//! the registry. One request is held against limits of its key, its vendor and its practice at once, and takes from all or
+//! from none: only a script can do that, and a script sees one slot. The cost is that limits do not spread over a cluster:
+//! they are as fast as one Redis is (some ten thousands of requests a second), and while its primary is away every node
+//! counts alone. Spreading them by key would take the vendor's and the practice's limits out of the decision.
+//!
+//! Everything here has a time to live, so it never grows without end and a `volatile-*` policy may drop it: a node tells what
+//! it believes with each question, so little is forgotten.
 
 use crate::model::{KeyId, PracticeId};
 
@@ -44,6 +63,10 @@ pub(super) const FEED: &str = "{postern}:feed";
 pub(super) const AUDIT: &str = "{postern}:audit";
 pub(super) const USED: &str = "{postern}:used";
 pub(super) const NODES: &str = "{postern}:nodes";
+
+/// What every name of a limit begins with.
+pub(super) const LIMITS: &str = "{postern:limits}:";
+pub(super) const LIMITS_PROBE: &str = "{postern:limits}:probe";
 
 pub(super) fn audit_of(practice: &PracticeId) -> String {
     format!("{AUDIT}:{practice}")

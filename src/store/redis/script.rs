@@ -30,6 +30,9 @@ scripts! {
     SKIP = "access/lane.lua" "access/skip.lua";
     TRIM = "access/trim.lua";
     DROP = "access/drop.lua";
+    TAKE_UNITS = "limits/bucket.lua" "limits/take.lua";
+    SETTLE_UNITS = "limits/bucket.lua" "limits/settle.lua";
+    RENEW_LEASES = "limits/renew.lua";
 }
 
 /// Reads alone.
