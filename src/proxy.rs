@@ -14,9 +14,11 @@ pub mod forward;
 mod guard;
 mod handle;
 pub(crate) mod head;
+pub(crate) mod limiting;
 mod listener;
 mod open;
 mod pem;
+mod precedence;
 mod pulse;
 pub(crate) mod recording;
 mod region;
@@ -33,5 +35,6 @@ pub mod websocket;
 pub(crate) mod well_known;
 pub mod worker;
 
+pub use limiting::LimitsOfNode;
 pub use snapshot::{Setup, Snapshot};
 pub use worker::{Keys, Sockets, Worker};

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use http::request::Parts;
 
 use crate::config::Config;
+use crate::limits::Standings;
 use crate::model::{Access, Caller, Method, Need, Opening, RequestId, Timestamp};
 use crate::policy::Target;
 use crate::policy::pattern::Segment;
@@ -41,6 +42,10 @@ pub(crate) struct Facts<'r> {
     pub(crate) own: Cell<Option<&'static str>>,
     /// What was wrong with an answer that is no refusal: the error of an OAuth2 client.
     pub(crate) fault: Cell<&'static str>,
+    /// What is left of its limits, where it has any and may know.
+    pub(crate) standings: OnceCell<Box<Standings>>,
+    /// Why it would have been refused if limits were enforced.
+    pub(crate) observed: Cell<&'static str>,
 }
 
 /// What the facts are of.

@@ -19,7 +19,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::auth::Presented;
 use crate::auth::verifier::Lookup;
 use crate::config::Proxy;
-use crate::model::{Method, Refusal, RequestId, Timestamp, TraceParent};
+use crate::model::{Caller, Method, Refusal, RequestId, Timestamp, TraceParent};
 use crate::policy::judge::Found;
 use crate::policy::{Admission, Target};
 use crate::proxy::body::request::{Fate, Pace, RequestBody};
@@ -34,7 +34,9 @@ use crate::proxy::token_endpoint::{self, TokenRequest};
 use crate::proxy::well_known::Own;
 use crate::proxy::worker::Lent;
 use crate::proxy::{cors, region, respond, well_known};
+use crate::registry::view::Identity;
 
+mod charge;
 mod conclusion;
 
 /// How often one request is decided again because a key of it was new: each time another one could be.
@@ -66,6 +68,8 @@ enum Step<'r> {
     Answer(Response<ResponseBody>),
     /// It asks for an access token, or gives one back.
     Token(Method, &'r Target<'r>, IpAddr),
+    /// It asks what its keys are, and what is left of their limits.
+    WhoAmI(&'r Caller, &'r Identity),
     Pass(Pass<'r>),
 }
 
@@ -137,6 +141,9 @@ async fn answer_to(
             Ok(Step::Token(method, target, client)) => {
                 Box::pin(exchange.token(method, target, client, body)).await
             }
+            Ok(Step::WhoAmI(caller, identity)) => {
+                Ok(Box::pin(exchange.who_am_i(caller, identity)).await)
+            }
             Ok(Step::Pass(pass)) => exchange.pass(&pass, body).await,
             Err(Halt::Refused(refusal)) => Err(refusal),
             Err(Halt::FirstUse(verified)) => {
@@ -151,6 +158,11 @@ async fn answer_to(
                 }
             }
         };
+        let outcome = exchange.hold_against_its_source(outcome);
+        if let Some(turn) = exchange.turn_of_a_stranger(&outcome) {
+            // In a box: few wait, and every request would carry it.
+            Box::pin(turn.come()).await;
+        }
         break exchange.conclude(outcome, has_body);
     };
     let is_head = respond::is_head(&parts.method, &response);
@@ -188,7 +200,7 @@ impl<'r, 'f> Exchange<'r, 'f> {
         let presented = Presented::read(&config.credentials, headers, target)?;
         facts.is_screened.set(true);
         if own == Some(Own::WhoAmI) {
-            return Ok(Step::Answer(self.who_am_i(&presented, head.host, client)?));
+            return self.who_asks(&presented, head.host, client);
         }
         let found = config.policy.find(target, method);
         let known =
@@ -235,16 +247,18 @@ impl<'r, 'f> Exchange<'r, 'f> {
                 return Err(refusal.into());
             }
         };
+        self.session.has_valid_keys(self.arrival.at);
         region::place(&mut caller, view.region(identity.key), &snapshot.config.regions, host);
         Ok(self.facts.known.get_or_init(|| Known { caller, identity: Some(identity) }))
     }
 
-    fn who_am_i(
+    /// Whoever could call may ask what it is.
+    fn who_asks(
         &self,
         presented: &Presented<'_>,
         host: &str,
         client: IpAddr,
-    ) -> Result<Response<ResponseBody>, Halt> {
+    ) -> Result<Step<'f>, Halt> {
         let Known { caller, identity: Some(identity) } = self.known(presented, host, client)?
         else {
             return Err(Refusal::InvalidCredentials.into());
@@ -252,10 +266,15 @@ impl<'r, 'f> Exchange<'r, 'f> {
         if let Some(objection) = &caller.objection {
             return Err(objection.clone().into());
         }
-        let view = &self.snapshot.view;
-        view.used(identity.key, self.arrival.ts);
-        let document = well_known::who_am_i(&self.snapshot.config, view, caller, identity);
-        Ok(respond::document(document, self.arrival.id))
+        self.snapshot.view.used(identity.key, self.arrival.ts);
+        Ok(Step::WhoAmI(caller, identity))
+    }
+
+    async fn who_am_i(&self, caller: &Caller, identity: &Identity) -> Response<ResponseBody> {
+        let limits = self.overview(caller, identity).await;
+        let (config, view) = (&self.snapshot.config, &self.snapshot.view);
+        let document = well_known::who_am_i(config, view, caller, identity, &limits);
+        respond::document(document, self.arrival.id)
     }
 
     async fn token(
@@ -290,14 +309,25 @@ impl<'r, 'f> Exchange<'r, 'f> {
         body: Incoming,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let body = self.bounded(&pass.head, &pass.admission, body)?;
-        self.record(pass)?;
-        let Some(identity) = pass.known.and_then(|known| known.identity.as_ref()) else {
+        let by_key = pass.known.and_then(|known| Some((known, known.identity.as_ref()?)));
+        let Some((known, identity)) = by_key else {
+            self.charge_source(pass)?;
+            self.record(pass, None)?;
             return self.forward(pass, body).await;
         };
         let worker = &self.session.worker;
         let open = worker.openings.enter(identity.clone(), self.session.reach(self.ticket.wire));
         let open = self.ticket.open.get_or_init(|| open);
-        match open.until_ended(self.forward(pass, body)).await {
+        let passed_on = async {
+            if let Some(charged) = self.charge(pass, known, identity).await? {
+                let recorded = self.record(pass, self.account(&charged));
+                recorded.inspect_err(|_| self.give_back(&charged))?;
+            } else {
+                self.record(pass, None)?;
+            }
+            self.forward(pass, body).await
+        };
+        match open.until_ended(passed_on).await {
             Some(outcome) => outcome,
             None => Err(open.refusal(&worker.current().view, pass.client, worker.clock.now())),
         }

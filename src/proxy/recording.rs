@@ -12,6 +12,7 @@ use crate::config::OnFailure;
 use crate::journal::{Begun, Full, Lane};
 use crate::model::{Decision, Opening, Outcome, Refusal, Timestamp};
 use crate::proxy::body::request::Fate;
+use crate::proxy::limiting::Account;
 use crate::proxy::strangers::{Note, Strangers, Summed};
 use crate::proxy::websocket::Moves;
 use crate::proxy::worker::Worker;
@@ -122,6 +123,10 @@ pub(crate) struct Recording {
     bytes_out: u64,
     upstream: Option<Duration>,
     tunnel: Option<Rc<Moves>>,
+    /// With the limits that it was taken from.
+    account: Option<Account>,
+    /// Why it would have been refused if limits were enforced.
+    observed: &'static str,
 }
 
 impl Recording {
@@ -143,7 +148,15 @@ impl Recording {
             bytes_out: 0,
             upstream: None,
             tunnel: None,
+            account: None,
+            observed: "",
         })
+    }
+
+    /// What limits must hear at its end, and what they would have said.
+    pub(crate) fn owes(&mut self, account: Option<Account>, observed: &'static str) {
+        self.account = account;
+        self.observed = observed;
     }
 
     /// The answer that is about to be given.
@@ -174,17 +187,21 @@ impl Recording {
 
     /// Once; what comes after changes nothing.
     pub(crate) fn complete(&mut self) {
-        let Some((begun, lane)) = self.begun.take().zip(self.worker.recorder.lane.as_ref()) else {
-            return;
-        };
         let (mut bytes_in, mut bytes_out) = (self.fate.bytes(), self.bytes_out);
         if let Some(moves) = &self.tunnel {
             bytes_in = moves.to_upstream.get();
             bytes_out = moves.to_caller.get();
         }
+        if let Some(account) = self.account.take() {
+            self.worker.limiting.end(&account, bytes_in.saturating_add(bytes_out));
+        }
+        let Some((begun, lane)) = self.begun.take().zip(self.worker.recorder.lane.as_ref()) else {
+            return;
+        };
+        let is_observed = !self.observed.is_empty();
         let outcome = Outcome {
-            decision: Decision::Allow,
-            code: self.code.into(),
+            decision: if is_observed { Decision::Observe } else { Decision::Allow },
+            code: if self.code.is_empty() { self.observed } else { self.code }.into(),
             status: self.status,
             bytes_in,
             bytes_out,

@@ -1,5 +1,7 @@
 //! The answers that are the gateway's own, and the only file of the data plane that knows status codes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -7,8 +9,11 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::auth::oauth::Fault;
-use crate::config::{Config, ErrorShape, Schemes, VendorKeyRule, error_template::Shown};
-use crate::model::{Refusal, RequestId};
+use crate::config::{
+    Config, Credentials, ErrorShape, Schemes, VendorKeyRule, error_template::Shown,
+};
+use crate::model::refusal::{Lack, Short};
+use crate::model::{LimitKind, Overrun, Refusal, RequestId};
 use crate::proxy::body::ResponseBody;
 use crate::proxy::token_endpoint::TokenReply;
 use crate::proxy::well_known::ways;
@@ -38,6 +43,45 @@ struct Problem<'a> {
     needed: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     granted: Option<&'a str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    over: Option<Over<'a>>,
+}
+
+/// Which limit refused, and when it will not.
+#[derive(Serialize)]
+struct Over<'a> {
+    limit: &'a str,
+    allowed: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<u32>,
+    /// What this request takes, where that is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<u32>,
+    /// Whole seconds, as in the header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// To the millisecond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// As draft-ietf-httpapi-ratelimit-headers names it.
+    #[serde(rename = "violated-policies")]
+    violated_policies: [&'a str; 1],
+}
+
+impl<'a> Over<'a> {
+    fn of(refusal: &'a Refusal) -> Option<Self> {
+        let over = refusal.overrun()?;
+        let millis = |wait: Duration| u64::try_from(wait.as_nanos().div_ceil(1_000_000)).ok();
+        Some(Self {
+            limit: &over.limit,
+            allowed: &over.allowed,
+            burst: over.burst,
+            cost: (over.cost > 1).then_some(over.cost),
+            retry_after: over.retry_after(),
+            retry_after_ms: over.wait.and_then(millis),
+            violated_policies: [&over.limit],
+        })
+    }
 }
 
 /// What is said of one kind of refusal.
@@ -56,6 +100,9 @@ pub(crate) fn refuse(config: &Config, refusal: &Refusal, id: RequestId) -> Respo
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     if wording.status == StatusCode::UNAUTHORIZED {
         challenge(config.credentials.schemes, response.headers_mut());
+    }
+    if let Some(seconds) = refusal.overrun().and_then(Overrun::retry_after) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -193,6 +240,7 @@ fn body_of(
         category: lack.map(|lack| &*lack.category),
         needed: lack.map(|lack| lack.needed.need()),
         granted: lack.map(|lack| lack.granted.permission()),
+        over: Over::of(refusal),
     };
     let mut json = serde_json::to_vec(&problem).unwrap_or_default();
     json.push(b'\n');
@@ -232,6 +280,13 @@ fn wording(refusal: &Refusal) -> Wording {
         Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Overloaded"),
         Refusal::RegistryStale => (StatusCode::SERVICE_UNAVAILABLE, "Key registry out of reach"),
         Refusal::LogUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Access log unavailable"),
+        Refusal::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "Rate limited"),
+        Refusal::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "Quota of the day exceeded"),
+        Refusal::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "Too many failures"),
+        Refusal::TooManyConcurrent(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests at once")
+        }
+        Refusal::LimitsUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Limits unavailable"),
         Refusal::UpstreamUnreachable => (StatusCode::BAD_GATEWAY, "Practice system unreachable"),
         Refusal::UpstreamProtocolError => {
             (StatusCode::BAD_GATEWAY, "Practice system answered wrongly")
@@ -254,30 +309,18 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
         Refusal::SubscriberKeyMissing => {
             return format!("Send the practice's key {}.", ways(keys)).into();
         }
-        Refusal::VendorKeyMissing if keys.vendor_key == VendorKeyRule::Required => {
-            return format!("Send your vendor key in {}.", keys.spelling.vendor).into();
-        }
-        Refusal::VendorKeyMissing => {
-            return format!(
-                "This key may be used by one vendor alone: send its vendor key in {}.",
-                keys.spelling.vendor
-            )
-            .into();
-        }
-        Refusal::PermissionDenied(lack) => {
-            let (category, needed) = (&lack.category, lack.needed.need());
-            let granted = lack.granted.permission();
-            return format!(
-                "This request needs `{needed}` on `{category}`; the key has `{granted}`. Ask the practice for it."
-            )
-            .into();
-        }
+        Refusal::VendorKeyMissing => return vendor_key_wanted(keys).into(),
+        Refusal::PermissionDenied(lack) => return lacking(lack).into(),
         Refusal::BodyTooLarge { limit } => {
             return format!("The body may have {limit} bytes at most.").into();
         }
         Refusal::TargetTooLong { limit } => {
             return format!("The target may have {limit} bytes at most.").into();
         }
+        Refusal::RateLimited(over)
+        | Refusal::QuotaExceeded(over)
+        | Refusal::TooManyFailures(over)
+        | Refusal::TooManyConcurrent(over) => return over_the_limit(refusal, over).into(),
         Refusal::WrongRegion { host: Some(host) } => {
             return format!("The practice of this key is served at {host}. Send the request there.").into();
         }
@@ -292,6 +335,7 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
         Refusal::IpNotAllowed => "This key may be used from certain addresses alone, and this is none of them.",
         Refusal::RegistryStale => "The gateway has lost contact with its store of keys. Try again in a moment.",
         Refusal::LogUnavailable => "The gateway cannot keep a record of the request, so it was not passed on. Try again in a moment.",
+        Refusal::LimitsUnavailable => "The gateway cannot count this request together with its other nodes, so it was not passed on. Try again in a moment.",
         Refusal::MethodOverride => "Use the method itself; overrides of it are not taken.",
         Refusal::DuplicateCredentials => "Send each key once, in one place.",
         Refusal::CredentialsInQuery => {
@@ -312,6 +356,65 @@ fn detail(refusal: &Refusal, config: &Config) -> std::borrow::Cow<'static, str> 
         Refusal::UpstreamTimeout => "The practice system did not answer in time.",
     }
     .into()
+}
+
+fn vendor_key_wanted(keys: &Credentials) -> String {
+    let header = &keys.spelling.vendor;
+    if keys.vendor_key == VendorKeyRule::Required {
+        return format!("Send your vendor key in {header}.");
+    }
+    format!("This key may be used by one vendor alone: send its vendor key in {header}.")
+}
+
+fn lacking(lack: &Lack) -> String {
+    let (category, needed) = (&lack.category, lack.needed.need());
+    let granted = lack.granted.permission();
+    let has = match lack.short {
+        Short::Key => format!("the key has `{granted}`. Ask the practice for it."),
+        Short::Token => {
+            format!(
+                "the key has it, and this token was made for `{granted}`. Ask for a token with a wider scope."
+            )
+        }
+        Short::Both => {
+            format!(
+                "this token has `{granted}`, and its key does not have it either. Ask the practice for it."
+            )
+        }
+    };
+    format!("This request needs `{needed}` on `{category}`; {has}")
+}
+
+/// Whose limit it is, how much it allows, and what to do.
+fn over_the_limit(refusal: &Refusal, over: &Overrun) -> String {
+    let whose = match (refusal, over.limit.split_once(':')) {
+        (Refusal::TooManyFailures(_), _) => {
+            "requests without valid keys from your address".to_owned()
+        }
+        (_, Some((_, category))) => format!("requests of this key within `{category}`"),
+        (Refusal::QuotaExceeded(_), None) => "this key for today (UTC)".to_owned(),
+        (_, None) => match &*over.limit {
+            "vendor" => "all requests of this vendor".to_owned(),
+            "practice" => "all keys of this practice together".to_owned(),
+            "source" => "requests from your address to public paths".to_owned(),
+            _ => "this key".to_owned(),
+        },
+    };
+    if over.kind == LimitKind::Concurrent {
+        let most = &over.allowed;
+        return format!(
+            "This key may have {most}, and has them. Try again when one of its requests is answered."
+        );
+    }
+    let burst = over.burst.map(|burst| format!(", in bursts of {burst}")).unwrap_or_default();
+    let cost = over.cost;
+    let cost = if cost > 1 { format!(" This request takes {cost} of it.") } else { String::new() };
+    let then = match over.retry_after() {
+        Some(1) => "Try again in a second.".to_owned(),
+        Some(seconds) => format!("Try again in {seconds} seconds."),
+        None => String::new(),
+    };
+    format!("The limit of {whose} is used up: {}{burst}.{cost} {then}", over.allowed)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! What the requests of one connection have in common, and the token that each of them holds while it is answered.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -18,6 +19,7 @@ use crate::proxy::body::request::Fate;
 use crate::proxy::body::response::{BrokenOff, ResponseBody, with_more};
 use crate::proxy::discretion::{self, Issued};
 use crate::proxy::open::{Open, Reach, Streams};
+use crate::proxy::precedence::{Precedence, Turn};
 use crate::proxy::pulse::{Pulse, Wire};
 use crate::proxy::recording::{Recording, Slot};
 use crate::proxy::seats::Seat;
@@ -34,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) https: bool,
     /// The fate of all bodies that have no bytes.
     sealed: Rc<Fate>,
+    /// Somebody with valid keys calls on this connection, perhaps among others.
+    has_valid_keys: Cell<bool>,
     /// The last `User-Agent` that could be kept as it is: all requests of a connection have the same.
     clean_agent: RefCell<Option<HeaderValue>>,
 }
@@ -48,8 +52,23 @@ impl Session {
             peer,
             https,
             sealed: Rc::new(Fate::sealed()),
+            has_valid_keys: Cell::new(false),
             clean_agent: RefCell::default(),
         }
+    }
+
+    /// A request with valid keys came.
+    pub(crate) fn has_valid_keys(&self, at: Instant) {
+        self.has_valid_keys.set(true);
+        self.worker.precedence.serves(at);
+    }
+
+    /// When a wrong key may be answered; None for at once. On a connection that carries valid keys, too, nobody is held up.
+    pub(crate) fn turn_of_a_stranger(&self, at: Instant) -> Option<Turn> {
+        if self.has_valid_keys.get() {
+            return None;
+        }
+        Precedence::turn(&self.worker.precedence, at)
     }
 
     /// A request begins; it ends when the ticket is dropped.

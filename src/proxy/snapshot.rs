@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Fault, Listen, Upstream};
+use crate::limits::Plan;
 use crate::proxy::tls;
 use crate::proxy::upstream::Shared;
 use crate::registry::View;
@@ -22,6 +23,8 @@ pub struct Setup {
     pub upstreams: Vec<Arc<Shared>>,
     /// By position in `config.listen.gateway`.
     pub tls: Vec<Option<Arc<ServerConfig>>>,
+    /// What requests are held against.
+    pub limits: Plan,
     /// Of `config.listen.admin`: nothing here uses it, but it changes with the rest.
     pub admin_tls: Option<Arc<ServerConfig>>,
 }
@@ -83,7 +86,8 @@ impl Setup {
             return Err(faults);
         }
         let generation = previous.map_or(1, |previous| previous.generation + 1);
-        Ok(Self { generation, config, upstreams, tls, admin_tls })
+        let limits = Plan::of(&config, previous.map(|previous| &previous.limits));
+        Ok(Self { generation, config, upstreams, tls, limits, admin_tls })
     }
 }
 

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::{AccessRecord, LaneId, Opening, Outcome, RecordId, Timestamp};
+use crate::model::{AccessRecord, LaneId, Opening, Outcome, RecordId, Timestamp, source_of};
 
 /// Recorded one by one, of each source in one second.
 const ALONE: u32 = 20;
@@ -127,13 +127,6 @@ impl Sum {
 
 fn second_of(ts: Timestamp) -> i64 {
     ts.as_micros().div_euclid(SECOND)
-}
-
-fn source_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 #[cfg(test)]

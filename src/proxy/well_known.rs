@@ -1,10 +1,11 @@
 //! `/.well-known/postern`: how to call this gateway, for people and programs that have no key yet, and `whoami` below it,
-//! what a key is, for those who have one.
+//! what a key is and what is left of its limits, for those who have one.
 
 use serde_json::{Value, json};
 
 use crate::config::route::GATEWAYS_OWN;
 use crate::config::{Config, Credentials, Schemes, Spelling, VendorKeyRule};
+use crate::limits::Overview;
 use crate::model::{Access, Caller, Catalogue, Method};
 use crate::policy::Target;
 use crate::registry::View;
@@ -134,12 +135,13 @@ pub(crate) fn ways(credentials: &Credentials) -> String {
     ways.join(", or ")
 }
 
-/// What the presented keys are. Limits are null where a key has none of its own.
+/// What the presented keys are, and what is left of their limits.
 pub(crate) fn who_am_i(
     config: &Config,
     view: &View,
     caller: &Caller,
     identity: &Identity,
+    limits: &Overview,
 ) -> String {
     let about = view.about(identity.key);
     let api = config.apis.get(caller.api.0).map(|api| api.name.as_str());
@@ -153,7 +155,8 @@ pub(crate) fn who_am_i(
         "vendor": caller.vendor.as_deref(),
         "api": api,
         "scopes": scopes(&config.policy.catalogue, caller),
-        "limits": about.as_ref().and_then(|about| about.limits.as_ref()),
+        "limits": limits.items,
+        "limits_mode": limits.mode,
         "expires_at": expires_at,
         "token_expires_at": by_token,
     });
@@ -197,6 +200,7 @@ mod tests {
                 ("billing", Access::READ),
                 ("billing.claims", Access::WRITE_ONLY),
             ]),
+            limit: None,
         };
         let mut caller = Caller::new(Arc::new(subscriber), None);
         let all = ["patient:write", "billing:read", "billing.claims:write"];

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,8 +16,10 @@ use tokio::time::MissedTickBehavior;
 use crate::auth::verifier::{Remembered, Verifier};
 use crate::config::Config;
 use crate::journal::Lane;
+use crate::proxy::limiting::{Limiting, LimitsOfNode};
 use crate::proxy::listener;
 use crate::proxy::open::{LOOK, Openings};
+use crate::proxy::precedence::Precedence;
 use crate::proxy::recording::Recorder;
 use crate::proxy::seats::Seats;
 use crate::proxy::snapshot::Snapshot;
@@ -35,6 +38,9 @@ const FAREWELLS: usize = 64;
 /// but slowly then looks like one who does not read.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 128 << 10;
+
+/// How long a worker that begins looks for those whom it counts with, before it serves anybody.
+const SHARING: Duration = Duration::from_secs(1);
 
 /// A snapshot as a worker lends it to its requests: the inner count is shared by all workers, the outer is its own.
 pub(crate) type Lent = Rc<Arc<Snapshot>>;
@@ -58,6 +64,10 @@ pub struct Worker {
     pub(crate) clock: Clock,
     /// Where its records go.
     pub(crate) recorder: Recorder,
+    /// What requests may take, and have taken.
+    pub(crate) limiting: Limiting,
+    /// Who is served before whom.
+    pub(crate) precedence: Rc<Precedence>,
     /// What is still running is cut off now.
     pub(crate) is_ending: Cell<bool>,
     /// What was admitted and goes on.
@@ -179,6 +189,7 @@ pub fn run(
     keys: Keys,
     cells: Arc<WorkerCells>,
     lane: Option<Lane>,
+    limits: LimitsOfNode,
     drain: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -195,9 +206,11 @@ pub fn run(
         clock: Clock::default(),
         is_ending: Cell::new(false),
         recorder: Recorder::new(lane, Arc::clone(&cells)),
+        limiting: Limiting::new(limits, Arc::clone(&cells)),
         cells,
         openings: Rc::default(),
         pools: Pools::default(),
+        precedence: Rc::default(),
         rng: RefCell::new(fastrand::Rng::with_seed(u64::from_ne_bytes(seed))),
         seats: Rc::default(),
         farewells: Arc::new(Semaphore::new(FAREWELLS)),
@@ -211,6 +224,10 @@ async fn serve(
     sockets: Sockets,
     drain: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
+    let sharing = worker.limiting.sharing().map(|shared| tokio::task::spawn_local(shared.run()));
+    if let Some(shared) = worker.limiting.sharing() {
+        shared.looked(SHARING).await;
+    }
     let mut listeners = Vec::with_capacity(sockets.listeners.len());
     for (position, bound) in sockets.listeners.into_iter().enumerate() {
         let listening = listener::listen(Rc::clone(&worker), position, bound, drain.clone())?;
@@ -226,6 +243,9 @@ async fn serve(
         tracing::warn!("requests that were still running were cut off at the end of the drain");
     }
     looking.abort();
+    if let Some(sharing) = sharing {
+        sharing.abort();
+    }
     worker.is_ending.set(true);
     let on_failure = worker.snapshot.load().config.log.on_failure;
     worker.recorder.write_sums(None, on_failure);

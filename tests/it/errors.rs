@@ -168,6 +168,9 @@ fn every_code_comes_with_its_status() {
     // a shared store goes away, a record that cannot be kept where the disk is full.
     tried.extend(["upstream_unreachable", "overloaded", "wrong_region", "registry_stale"]);
     tried.push("log_unavailable");
+    // Limits have tests of their own: rate_limits*.rs, shared_limits.rs.
+    tried.extend(["rate_limited", "quota_exceeded", "too_many_failures", "too_many_concurrent"]);
+    tried.push("limits_unavailable");
     tried.sort_unstable();
     let mut codes = Refusal::CODES.to_vec();
     codes.sort_unstable();

@@ -11,23 +11,25 @@ use crate::proxy::body::response::ResponseBody;
 use crate::proxy::discretion::Issued;
 use crate::proxy::facts::{Subject, Wanted};
 use crate::proxy::handle::{Exchange, Pass};
+use crate::proxy::limiting::{self, Account};
 use crate::proxy::pulse::Wire;
 use crate::proxy::recording::{Recording, micros};
 use crate::proxy::{cors, respond};
 
 impl<'r> Exchange<'r, '_> {
-    /// Nothing goes upstream before this.
-    pub(super) fn record(&self, pass: &Pass<'_>) -> Result<(), Refusal> {
+    /// Nothing goes upstream before this. What was taken from limits is accounted for when it is complete.
+    pub(super) fn record(&self, pass: &Pass<'_>, account: Option<Account>) -> Result<(), Refusal> {
         let Self { session, snapshot, arrival, .. } = *self;
         let worker = &session.worker;
-        if !worker.recorder.is_on() {
+        if !worker.recorder.is_on() && account.is_none() {
             return Ok(());
         }
         let is_issued = |text: &[u8]| worker.keys.verifier.is_issued(text);
         let wanted = Wanted::Judged(&pass.admission.needs);
         let opening = self.facts.opening(&self.subject(), wanted, &Issued(&is_issued));
         let on_failure = snapshot.config.log.on_failure;
-        let recording = Recording::begin(worker, &opening, arrival.at, self.fate, on_failure)?;
+        let mut recording = Recording::begin(worker, &opening, arrival.at, self.fate, on_failure)?;
+        recording.owes(account, self.facts.observed.get());
         self.ticket.recording.put(recording);
         Ok(())
     }
@@ -78,6 +80,12 @@ impl<'r> Exchange<'r, '_> {
         // HTTP/2 has no such header: a stream that ends leaves the others alone.
         if close && ticket.wire == Wire::Http1 {
             respond::close(&mut response);
+        }
+        // Where it could not be recorded, what it took was given back since they were looked at.
+        if let Some(standings) = self.facts.standings.get()
+            && code != Refusal::LogUnavailable.code()
+        {
+            limiting::tell(&snapshot.limits, standings, response.headers_mut());
         }
         cors::permit(&config.proxy.cors_origins, &self.parts.headers, response.headers_mut());
         session.worker.cells.request(response.status().as_u16(), code);
@@ -154,6 +162,11 @@ fn ends_the_connection(refusal: &Refusal) -> bool {
         | Refusal::IpNotAllowed
         | Refusal::WrongRegion { .. }
         | Refusal::LogUnavailable
+        | Refusal::RateLimited(_)
+        | Refusal::QuotaExceeded(_)
+        | Refusal::TooManyFailures(_)
+        | Refusal::TooManyConcurrent(_)
+        | Refusal::LimitsUnavailable
         | Refusal::RegistryStale
         | Refusal::UpgradeNotAllowed
         | Refusal::UpstreamUnreachable

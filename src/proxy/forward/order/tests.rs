@@ -26,6 +26,7 @@ pub(crate) fn caller() -> Caller {
         owner: "zoë 5%".into(),
         api: ApiId(0),
         grants,
+        limit: None,
     };
     Caller::new(subscriber.into(), Some("acme".into()))
 }
