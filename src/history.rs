@@ -52,6 +52,11 @@ impl History {
         Self { journal, store, clock: Arc::default(), progress: Arc::default() }
     }
 
+    /// What the store said last of what endangers records.
+    pub fn concerns(&self) -> Vec<String> {
+        self.progress.concerns()
+    }
+
     pub fn status(&self) -> (Figures, ShippingStatus) {
         (self.journal.figures(), self.progress.status())
     }

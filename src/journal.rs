@@ -103,6 +103,8 @@ pub struct Recovered {
     /// Torn tails that were cut off, and how many bytes they had.
     pub torn: u64,
     pub torn_bytes: u64,
+    /// Records of these lanes whose files were deleted, for the store has them.
+    pub let_go: u64,
 }
 
 /// Numbers for metrics, readiness and early warnings.
@@ -311,6 +313,12 @@ impl Shared {
         figures.waiting = lock(&self.shelf).waiting();
         figures.oldest_waiting = self.oldest.seen().filter(|_| figures.waiting > 0);
         figures
+    }
+
+    /// Since the start, in all lanes.
+    fn refused(&self) -> u64 {
+        let workers = lock(&self.workers);
+        workers.iter().map(|worker| worker.counts.refused.load(Ordering::Relaxed)).sum()
     }
 
     #[cfg(test)]

@@ -15,9 +15,12 @@ use crate::history::{History, Shipper};
 use crate::journal::{Journal, Recovered, Settings};
 use crate::model::NodeName;
 use crate::proxy::Snapshot;
+use crate::registry::Registry;
 use crate::store::{self, Mode};
 use crate::telemetry::metrics::{RecordFigures, RecordSource};
 use crate::telemetry::readiness::{JournalSource, JournalStatus, Shipping, Writing};
+
+mod uses;
 
 /// For how long segments stay once Redis has their records. A failover to a replica that lagged, and a restart without
 /// the last writes of the AOF, lose seconds; somebody who restores a machine by hand needs minutes.
@@ -25,26 +28,35 @@ const KEPT_FOR_REDIS: Duration = Duration::from_secs(600);
 /// For what is left when the gateway ends. What takes longer is shipped at the next start.
 const LAST: Duration = Duration::from_secs(5);
 
-/// The journal, which nobody else may have, and the history behind it. `node` stands in every record.
-pub(super) async fn open(config: &Config, node: &NodeName) -> anyhow::Result<History> {
+/// The journal, which nobody else may have, and the history behind it. `node` stands in every record. What the records of
+/// an earlier start say of last uses, the registry knows afterwards.
+pub(super) async fn open(
+    config: &Config,
+    node: &NodeName,
+    registry: &Registry,
+) -> anyhow::Result<History> {
     let store = store::open_history(&config.store, Mode::Sole).await?;
     let log = &config.log;
     let settings = Settings { dir: log.dir.clone(), sync: log.sync, max_disk: log.max_disk };
     let (journal, recovered) =
         Journal::open(&settings, node).context("access records have no place (log.dir)")?;
-    let Recovered { lanes, interrupted, torn, torn_bytes } = recovered;
+    let Recovered { lanes, interrupted, torn, torn_bytes, let_go } = recovered;
     if recovered != Recovered::default() {
         let waiting = journal.figures().waiting;
         tracing::info!(
             lanes,
-            waiting,
+            kept = waiting,
             interrupted,
             torn,
             torn_bytes,
             "found access records of an earlier start in the journal"
         );
     }
-    Ok(History::new(journal, store))
+    let history = History::new(journal, store);
+    if lanes > 0 {
+        uses::recover(&settings.dir, let_go > 0, &history, registry).await;
+    }
+    Ok(history)
 }
 
 /// The thread that ships. To be called on the control runtime, on which the store's connections live.

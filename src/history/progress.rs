@@ -11,6 +11,8 @@ use crate::history::ShippingStatus;
 pub(super) struct Progress {
     /// Since when, and the latest reason. Held for a look or a change.
     trouble: Mutex<Option<(Instant, String)>>,
+    /// What the store said last endangers records. Held for a look or a change.
+    concerns: Mutex<Vec<String>>,
     shipped: AtomicU64,
     rewinds: AtomicU64,
     gone: AtomicU64,
@@ -28,6 +30,14 @@ impl Progress {
             gone: read(&self.gone),
             held_back: read(&self.held_back),
         }
+    }
+
+    pub(super) fn concerns(&self) -> Vec<String> {
+        self.concerns.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn concerned(&self, concerns: &[String]) {
+        *self.concerns.lock().unwrap_or_else(PoisonError::into_inner) = concerns.to_vec();
     }
 
     fn trouble(&self) -> MutexGuard<'_, Option<(Instant, String)>> {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::history::History;
 use crate::model::Timestamp;
 use crate::store::StoreError;
-use crate::store::access::{ActivityQuery, Filter, Page, Whose};
+use crate::store::access::{ActivityQuery, Page, Whose};
 use crate::telemetry::clock::Clock;
 
 /// Small pieces often: no deletion is ever long, and none is late by more than this.
@@ -67,14 +67,7 @@ impl History {
 
     /// Has the edge know the newest record.
     async fn looked_at(&self, edge: &mut Edge) -> Result<(), StoreError> {
-        let mut query = ActivityQuery {
-            whose: Whose::Everybody,
-            from: None,
-            to: None,
-            filter: Filter::default(),
-            after: None,
-            limit: 1,
-        };
+        let mut query = ActivityQuery::of(Whose::Everybody, 1);
         while !edge.is_looked_at {
             let page = match self.store.page(&query).await {
                 // It will not be known; and to delete may well help.
@@ -96,6 +89,7 @@ impl History {
                 for concern in concerns.iter().filter(|concern| !told.contains(concern)) {
                     tracing::warn!("{concern}");
                 }
+                self.progress.concerned(&concerns);
                 told = concerns;
             }
             sleep(CONCERNS).await;

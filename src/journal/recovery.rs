@@ -71,6 +71,7 @@ fn recover_lane(
     let (node, first) = (Arc::from(last.header.node.as_str()), last.first);
     let oldest = used.first().unwrap_or(&last);
     let (created, gone) = (oldest.header.created, oldest.first - 1);
+    recovered.let_go += gone;
     let next_number = last.header.number + 1;
     let mut segments: VecDeque<Kept> = used.into_iter().map(|used| keep(used, None)).collect();
     segments.push_back(keep(last, Some(end)));

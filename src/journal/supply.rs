@@ -62,7 +62,7 @@ impl Shared {
         let explain = |shortage: &Shortage| {
             shortage.explain(&self.dir, self.terms().max_disk, workers, waiting)
         };
-        self.troubles.tell_of_supply(shortage.as_ref(), explain);
+        self.troubles.tell_of_supply(shortage.as_ref(), self.refused(), explain);
         shortage.is_none()
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Troubles {
     preparing: AtomicBool,
     short: AtomicBool,
     deleting: AtomicBool,
+    /// How many requests had found no room when there last was some.
+    refused: AtomicU64,
     /// The mark that was passed, in percent.
     marked: AtomicU64,
     /// So many workers were told to be too many for `max_disk`.
@@ -41,6 +43,7 @@ impl Troubles {
     pub(super) fn tell_of_supply(
         &self,
         shortage: Option<&Shortage>,
+        refused: u64,
         explain: impl Fn(&Shortage) -> String,
     ) {
         let failing = matches!(shortage, Some(Shortage::Failed(_)));
@@ -51,7 +54,15 @@ impl Troubles {
             Some(shortage) if (failing, short) != (failed_before, short_before) => {
                 tracing::error!("{}", explain(shortage));
             }
-            None if failed_before || short_before => tracing::info!("the journal has room again"),
+            None => {
+                let requests = refused - self.refused.swap(refused, Ordering::Relaxed).min(refused);
+                if failed_before || short_before {
+                    tracing::info!(
+                        requests,
+                        "the journal has room again; so many requests found none: they were refused, or passed without a record where `log.on_failure` is `serve`"
+                    );
+                }
+            }
             _ => {}
         }
     }

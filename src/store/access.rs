@@ -175,6 +175,13 @@ pub trait AccessStore: Send + Sync + std::fmt::Debug {
     fn concerns(&self) -> Task<'_, Vec<String>>;
 }
 
+impl ActivityQuery {
+    /// Everything there is of somebody, a page of so many at a time.
+    pub fn of(whose: Whose, limit: usize) -> Self {
+        Self { whose, from: None, to: None, filter: Filter::default(), after: None, limit }
+    }
+}
+
 impl Filter {
     /// Whether a record passes.
     pub fn takes(&self, record: &AccessRecord<'_>) -> bool {

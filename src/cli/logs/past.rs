@@ -1,8 +1,9 @@
 //! Records that are kept newest first, read oldest first, from a store or through the admin API.
 //!
 //! Neither can be asked for the oldest, and neither says how much it has. So time is read window by window: a window is
-//! read whole, turned round and written, and the next one is wider or narrower by what was found in it. What is held
-//! at once is bounded, however long the past is.
+//! read whole, turned round and written, and the next one is wider or narrower by what was found in it. One with more
+//! than may be held at once is read in parts. So what is held is bounded, however long the past is, and no record is
+//! asked for more than twice, however uneven it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::cli::url::segment;
 use crate::model::{RecordId, Timestamp};
 use crate::store::access::{AccessStore, ActivityQuery, Cursor};
 
-/// The most records of a window, unless it cannot be made narrower.
+/// About as many records are held at once.
 const MOST: usize = if cfg!(test) { 1000 } else { 20_000 };
 const NO_RECORDS: &str = "the gateway answered with something that is no list of access records";
 const FIRST_WIDTH: Duration = Duration::from_secs(3600);
@@ -63,20 +64,76 @@ pub(super) fn oldest_first(
         // The last has the end of the span, so that what came meanwhile is in it, too.
         let is_last = end > newest;
         let to = if is_last { span.to } else { Some(end) };
-        let window = Span { from: Some(start), to };
-        let most = if width > NARROWEST { MOST } else { usize::MAX };
-        let Some(found) = whole(past, window, most)? else {
-            width = (width / 4).max(NARROWEST);
-            continue;
-        };
-        let is_thin = found.len() < MOST / 8;
-        found.into_iter().rev().try_for_each(&mut *each)?;
+        let count = window(past, Span { from: Some(start), to }, each)?;
         if is_last {
             return Ok(());
         }
         start = end;
-        if is_thin {
-            width = width.saturating_mul(4);
+        width = match count {
+            thin if thin < MOST / 8 => width.saturating_mul(4),
+            // As wide as half of what may be held takes, where it goes on like this.
+            crowd if crowd > MOST => {
+                let most = u32::try_from(MOST / 2).unwrap_or(u32::MAX);
+                let crowd = u32::try_from(crowd).unwrap_or(u32::MAX);
+                width.saturating_mul(most).checked_div(crowd).unwrap_or(width).max(NARROWEST)
+            }
+            _ => width,
+        };
+    }
+}
+
+/// A place in a window, behind the last record of a part of it.
+struct Cut {
+    last: Cursor,
+    after: String,
+}
+
+/// All of a window, the oldest first; says how many. Where that is more than may be held, the parts of it are marked on
+/// the way to the oldest and read once more on the way back: nothing is asked for more than twice, however crowded it is.
+fn window(
+    past: &mut impl Past,
+    window: Span,
+    each: &mut dyn FnMut(Found) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let (mut cuts, mut held, mut count) = (Vec::new(), Vec::<Found>::new(), 0);
+    let mut next: Option<String> = None;
+    loop {
+        let leaf = past.leaf(window, next.as_deref(), past.page())?;
+        count += leaf.found.len();
+        held.extend(leaf.found);
+        next = leaf.next;
+        let Some(after) = &next else { break };
+        if held.len() >= MOST
+            && let Some(last) = held.last().map(|last| last.at)
+        {
+            cuts.push(Cut { last, after: after.clone() });
+            held.clear();
+        }
+    }
+    held.into_iter().rev().try_for_each(&mut *each)?;
+    while let Some(Cut { last, .. }) = cuts.pop() {
+        let after = cuts.last().map(|cut| cut.after.clone());
+        part(past, window, after, last)?.into_iter().rev().try_for_each(&mut *each)?;
+    }
+    Ok(count)
+}
+
+/// From a place of a window on, to this record.
+fn part(
+    past: &mut impl Past,
+    window: Span,
+    mut after: Option<String>,
+    last: Cursor,
+) -> anyhow::Result<Vec<Found>> {
+    let mut held = Vec::new();
+    loop {
+        let leaf = past.leaf(window, after.as_deref(), past.page())?;
+        let before = held.len() + leaf.found.len();
+        held.extend(leaf.found.into_iter().filter(|found| found.at >= last));
+        let is_there = held.len() < before || held.last().is_some_and(|found| found.at == last);
+        after = leaf.next;
+        if is_there || after.is_none() {
+            return Ok(held);
         }
     }
 }
@@ -111,24 +168,6 @@ fn beginning(past: &mut impl Past, newest: Timestamp) -> anyhow::Result<Timestam
             return Ok(edge);
         }
         step = step.saturating_mul(4);
-    }
-}
-
-/// All of a window, newest first; None where that is more than so many.
-fn whole(past: &mut impl Past, window: Span, most: usize) -> anyhow::Result<Option<Vec<Found>>> {
-    let mut found = Vec::new();
-    let mut next = None;
-    loop {
-        let page = past.page();
-        let leaf = past.leaf(window, next.as_deref(), page)?;
-        found.extend(leaf.found);
-        if found.len() > most {
-            return Ok(None);
-        }
-        next = leaf.next;
-        if next.is_none() {
-            return Ok(Some(found));
-        }
     }
 }
 
@@ -250,6 +289,11 @@ pub(super) mod tests {
     }
 
     fn read(all: &[Cursor], span: Span) -> Vec<Cursor> {
+        read_and_count(all, span).0
+    }
+
+    /// With the number of pages that were asked for.
+    fn read_and_count(all: &[Cursor], span: Span) -> (Vec<Cursor>, usize) {
         let mut past = Remembered { all: all.to_vec(), shown: 0 };
         let mut found = Vec::new();
         oldest_first(&mut past, span, &mut |one| {
@@ -257,7 +301,26 @@ pub(super) mod tests {
             Ok(())
         })
         .unwrap();
-        found
+        (found, past.shown)
+    }
+
+    #[test]
+    fn a_burst_after_quiet_hours_is_asked_for_twice_at_the_most() {
+        const HOUR: i64 = 3_600_000_000;
+        let start = 1_000_000_000_000_000;
+        let crowd = 3 * i64::try_from(MOST).unwrap();
+        for gap in [0, 1, 200_000] {
+            let quiet = (0..48).map(|hour| start + hour * HOUR);
+            let burst = (0..crowd).map(|n| start + 50 * HOUR + n * gap);
+            let late = (60..70).map(|hour| start + hour * HOUR);
+            let all: Vec<Cursor> =
+                quiet.chain(burst).chain(late).zip(1..).map(|(ts, seq)| cursor(ts, seq)).collect();
+            let (found, pages) = read_and_count(&all, Span::default());
+            assert_eq!(found, all);
+            // A third of the pages is half as long; windows that are thin cost one each.
+            let full = all.len().div_ceil(200);
+            assert!(pages <= 2 * full * 6 / 5 + 50, "{pages} pages for {full}, every {gap} us");
+        }
     }
 
     #[test]
@@ -278,7 +341,7 @@ pub(super) mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn every_record_is_read_once_and_in_order(
-            bursts in prop::collection::vec((0_i64..3_000_000_000_000_000, 1_u64..900, 0_i64..5_000_000), 0..8),
+            bursts in prop::collection::vec((0_i64..3_000_000_000_000_000, 1_u64..2500, 0_i64..5_000_000), 0..8),
             from in prop::option::of(0_i64..3_000_000_000_000_000),
             to in prop::option::of(0_i64..3_000_000_000_000_000),
         ) {
