@@ -8,8 +8,10 @@ use std::fmt;
 
 use crate::config::Fault;
 
+mod concerns;
 mod descriptors;
 mod drain;
+mod limits;
 mod node;
 mod records;
 pub mod reload;

@@ -12,6 +12,7 @@
 //! - [`store`]: where the registry and the past are kept: embedded or Redis.
 //! - [`registry`]: practices, vendors, keys and administrators as this node knows them.
 //! - [`history`]: access records shipped, looked up, counted, watched.
+//! - [`limits`]: how often what may be called, and what is left.
 //! - [`auth`]: who is calling, from the credentials of a request.
 //! - [`proxy`]: the data plane, a thread a core.
 //! - [`admin`]: the control plane's listener. The proxy does not know it exists.
@@ -38,6 +39,8 @@ pub mod store;
 pub mod registry;
 
 pub mod history;
+
+pub mod limits;
 
 pub mod auth;
 

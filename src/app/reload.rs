@@ -13,9 +13,11 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use crate::app::Faults;
+use crate::app::limits;
 use crate::app::watch::{self, Watched};
 use crate::config::{Config, Fault};
-use crate::journal::Journal;
+use crate::history::History;
+use crate::limits::Limiter;
 use crate::model::Place;
 use crate::proxy::{Setup, Snapshot};
 use crate::registry::{Registry, Terms};
@@ -53,7 +55,8 @@ pub(super) struct Reloader {
     pub(super) path: PathBuf,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) registry: Arc<Registry>,
-    pub(super) journal: Journal,
+    pub(super) history: Arc<History>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Metrics,
     pub(super) watched: Watched,
@@ -69,9 +72,19 @@ impl Reloader {
                 () = asked.notified() => "SIGHUP",
                 () = self.watched.changed() => "a file changed",
             };
+            let before = self.snapshot.load_full();
             let outcome = self.reload().await;
+            self.recall(&before).await;
             self.tell(reason, &outcome);
             (self.reloaded)(&outcome);
+        }
+    }
+
+    /// Where a quota is new, the day began without it.
+    async fn recall(&self, before: &Setup) {
+        let setup = self.snapshot.load_full();
+        if limits::is_new(before, &setup) {
+            limits::recall_or_say(&self.limiter, &self.history, &self.registry).await;
         }
     }
 
@@ -98,7 +111,7 @@ impl Reloader {
             Outcome::Applied { generation } => {
                 let generation = *generation;
                 let log = &self.snapshot.load().config.log;
-                self.journal.configure(log.sync, log.max_disk);
+                self.history.journal.configure(log.sync, log.max_disk);
                 self.metrics.reload(ReloadOutcome::Applied);
                 self.metrics.generation(generation);
                 self.readiness.config(ConfigStatus::Current { generation });

@@ -15,23 +15,28 @@ use tokio::sync::{Notify, watch as channel};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::admin::listener::AdminTls;
+use crate::admin::state::LimitsSource;
 use crate::admin::{self, AdminState};
 use crate::app::Faults;
+use crate::app::concerns::{self, Concerns};
 use crate::app::reload::{Outcome, Reloader};
 use crate::app::signals::{Hangup, Reload, Stop};
 use crate::app::watch::{self, Watched};
 use crate::app::workers::Workers;
-use crate::app::{descriptors, drain, node, records};
+use crate::app::{descriptors, drain, limits, node, records};
 use crate::auth::Verifier;
-use crate::config::Config;
+use crate::config::{Config, StoreAddress};
 use crate::history::{History, Shipper};
+use crate::limits::Limiter;
 use crate::model::NodeName;
 use crate::proxy::worker::Sockets;
 use crate::proxy::{Keys, Setup, Snapshot, upstream};
 use crate::registry::{Registry, Terms};
 use crate::store::{self, Mode};
 use crate::telemetry::metrics::{FiguresSource, RegistryFigures};
-use crate::telemetry::readiness::{Freshness, HealthSource, RegistrySource, RegistryStatus};
+use crate::telemetry::readiness::{
+    Freshness, HealthSource, LimitsStatus, RegistrySource, RegistryStatus,
+};
 use crate::telemetry::{EndpointHealth, Metrics, Readiness, logging};
 use crate::vault::Vault;
 
@@ -85,7 +90,8 @@ impl Loaded {
         let (registry, history) = control.block_on(async {
             // In this order: it is the registry that takes the lock of an embedded store.
             let registry = open_registry(config, vault, node.clone()).await?;
-            anyhow::Ok((registry, records::open(config, &node).await?))
+            let history = records::open(config, &node, &registry).await?;
+            anyhow::Ok((registry, history))
         })?;
         let (registry, history) = (Arc::new(registry), Arc::new(history));
         Ok(Opened { loaded: self, control, registry, history })
@@ -239,40 +245,40 @@ impl Parts {
                 Arc::clone(registry.index()),
             )),
         };
-        let (metrics, readiness) = observed(&snapshot, &registry, &history);
+        let concerns = Concerns::default();
+        let (metrics, readiness) = observed(&snapshot, &registry, &history, &concerns);
         metrics.registry(figures(&registry, &keys));
         metrics.records(records::figures(&history));
         readiness.listening(addresses.gateway.clone(), addresses.admin);
 
         let (begin_drain, draining) = channel::channel(false);
         let journal = history.journal.clone();
-        let mut workers = Workers::start(sockets, &snapshot, &keys, &journal, &metrics, &draining)?;
-        let state = admin_state(&snapshot, &registry, &history, &readiness, &metrics);
-        let admin = tokio::net::TcpListener::from_std(admin)?;
+        let shipper = records::ship(&history, &snapshot.load().config)?;
+        let limiter = Arc::new(Limiter::default());
+        limits::recall_at_start(&limiter, &history, &registry, &snapshot.load_full()).await;
+        let address = snapshot.load().config.store.clone();
+        let limits = || limits::of_node(&limiter, &address);
+        let mut workers =
+            Workers::start(sockets, &snapshot, &keys, &journal, &metrics, &limits, &draining)?;
         let mut endless = JoinSet::new();
-        let (running, router) = (Arc::clone(&snapshot), admin::router(state));
-        let admin_tls: AdminTls = Box::new(move || running.load().admin_tls.clone());
-        endless.spawn_local(admin::listener::serve(admin, admin_tls, router));
-        endless.spawn_local(upstream::probe(Arc::clone(&snapshot)));
-        let following = Arc::clone(&registry);
-        endless.spawn_local(async move { following.run().await });
-        let (tidied, running) = (Arc::clone(&history), Arc::clone(&snapshot));
-        endless.spawn_local(async move {
-            tidied.tidy(|| running.load().config.log.retention).await;
-        });
+        let told = limits::begin_looking(&snapshot, &registry, limits()?, &mut endless);
+        let state = admin_state(&snapshot, &registry, &history, &readiness, &metrics, told);
+        begin_admin(admin, &snapshot, state, &mut endless)?;
+        begin_upkeep(&snapshot, &registry, &history, &limiter, &mut endless);
+        endless.spawn_local(concerns::watch(Arc::clone(&registry), concerns));
         let asked = Arc::new(Notify::new());
         let reloader = Reloader {
             path,
             snapshot: Arc::clone(&snapshot),
             registry: Arc::clone(&registry),
-            journal,
+            history: Arc::clone(&history),
+            limiter,
             readiness: Arc::clone(&readiness),
             metrics,
             watched,
             reloaded,
         };
         endless.spawn_local(reloader.run(Arc::clone(&asked)));
-        let shipper = records::ship(&history, &snapshot.load().config)?;
         announce(&addresses);
 
         let mut parts = Endless { workers: &mut workers, tasks: &mut endless, shipper: &shipper };
@@ -351,12 +357,45 @@ fn figures(registry: &Arc<Registry>, keys: &Keys) -> FiguresSource {
     })
 }
 
+/// What nobody asks for and must go on: probes, the store's feed, and what is too old going away.
+fn begin_upkeep(
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    registry: &Arc<Registry>,
+    history: &Arc<History>,
+    limiter: &Arc<Limiter>,
+    tasks: &mut JoinSet<()>,
+) {
+    tasks.spawn_local(upstream::probe(Arc::clone(snapshot)));
+    let following = Arc::clone(registry);
+    tasks.spawn_local(async move { following.run().await });
+    let (tidied, running) = (Arc::clone(history), Arc::clone(snapshot));
+    tasks.spawn_local(async move {
+        tidied.tidy(|| running.load().config.log.retention).await;
+    });
+    tasks.spawn_local(limits::tidy(Arc::clone(limiter), Arc::clone(registry)));
+}
+
+/// Serves the admin listener, with the certificate of whichever configuration runs.
+fn begin_admin(
+    listener: TcpListener,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    state: AdminState,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (running, router) = (Arc::clone(snapshot), admin::router(state));
+    let tls: AdminTls = Box::new(move || running.load().admin_tls.clone());
+    tasks.spawn_local(admin::listener::serve(listener, tls, router));
+    Ok(())
+}
+
 fn admin_state(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     registry: &Arc<Registry>,
     history: &Arc<History>,
     readiness: &Arc<Readiness>,
     metrics: &Metrics,
+    limits: LimitsSource,
 ) -> AdminState {
     let running = Arc::clone(snapshot);
     AdminState {
@@ -368,6 +407,7 @@ fn admin_state(
             let snapshot = running.load();
             look(&snapshot.config, &snapshot.view);
         }),
+        limits,
     }
 }
 
@@ -376,6 +416,7 @@ fn observed(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     registry: &Arc<Registry>,
     history: &Arc<History>,
+    concerns: &Concerns,
 ) -> (Metrics, Arc<Readiness>) {
     let running = Arc::clone(snapshot);
     let health: HealthSource = Arc::new(move || {
@@ -405,5 +446,11 @@ fn observed(
     metrics.generation(generation);
     metrics.upstreams(Arc::clone(&health));
     let journal = records::standing(history, snapshot);
-    (metrics, Arc::new(Readiness::new(generation, health, standing, journal)))
+    let store = concerns::standing(history, concerns);
+    let (counting, running) = (metrics.clone(), Arc::clone(snapshot));
+    let limits = Arc::new(move || {
+        let is_shared = matches!(running.load().config.store, StoreAddress::Redis(_));
+        is_shared.then(|| LimitsStatus { shared: counting.are_limits_shared() })
+    });
+    (metrics, Arc::new(Readiness::new(generation, health, standing, journal, store, limits)))
 }

@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::journal::Journal;
-use crate::proxy::Snapshot;
 use crate::proxy::worker::{self, Keys, Sockets};
+use crate::proxy::{LimitsOfNode, Snapshot};
 use crate::telemetry::Metrics;
 
 /// How one worker ended.
@@ -30,6 +30,7 @@ impl Workers {
         keys: &Keys,
         journal: &Journal,
         metrics: &Metrics,
+        limits: &dyn Fn() -> anyhow::Result<LimitsOfNode>,
         drain: &watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         let mut running = JoinSet::new();
@@ -38,13 +39,14 @@ impl Workers {
             let (ended, end) = oneshot::channel();
             let (snapshot, keys) = (Arc::clone(snapshot), keys.clone());
             let (cells, drain) = (metrics.worker(), drain.clone());
+            let limits = limits()?;
             let lane = if cfg!(feature = "unrecorded") { None } else { Some(journal.lane()?) };
             thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
                     // Nobody listens any more only where the process is ending.
                     let _unheard = ended.send(
-                        worker::run(sockets, snapshot, keys, cells, lane, drain)
+                        worker::run(sockets, snapshot, keys, cells, lane, limits, drain)
                             .map_err(Into::into),
                     );
                 })

@@ -116,6 +116,11 @@ impl Metrics {
         *self.0.records.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     }
 
+    /// Whether every worker counts limits together with the other nodes.
+    pub fn are_limits_shared(&self) -> bool {
+        cells::are_limits_shared(&self.0.workers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The OpenMetrics text of everything, which Prometheus reads.
     pub fn render(&self) -> String {
         let mut registry = Registry::with_prefix("postern");
@@ -134,6 +139,7 @@ impl Collector for Metrics {
         let workers = self.0.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let totals = cells::Totals::of(&workers);
         encode_traffic(&mut encoder, &totals)?;
+        encode_limits(&mut encoder, &totals)?;
         let figures = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ask) = figures {
             encode_registry(&mut encoder, ask())?;
@@ -208,6 +214,32 @@ fn encode_traffic(encoder: &mut DescriptorEncoder<'_>, totals: &cells::Totals) -
     count(opened, totals.connections_opened)
 }
 
+fn encode_limits(encoder: &mut DescriptorEncoder<'_>, totals: &cells::Totals) -> fmt::Result {
+    let help = "Requests that a limit refused, by the limit";
+    let mut limited =
+        encoder.encode_descriptor("limit_refusals", help, None, MetricType::Counter)?;
+    for (limit, refused) in totals.limited() {
+        count(limited.encode_family(&[("limit", limit)])?, refused)?;
+    }
+
+    let help = "Requests that a limit would have refused, had it not been set to observe";
+    let mut observed =
+        encoder.encode_descriptor("limit_observed", help, None, MetricType::Counter)?;
+    for (limit, seen) in totals.observed() {
+        count(observed.encode_family(&[("limit", limit)])?, seen)?;
+    }
+
+    let help = "Whether all workers count limits together with other nodes; \
+                0 where no store is shared, or while it is out of reach";
+    let shared = encoder.encode_descriptor("limits_shared", help, None, MetricType::Gauge)?;
+    gauge(shared, totals.are_limits_shared.into())?;
+
+    let help = "Requests whose limits should have been shared, and were decided by this node alone";
+    let alone =
+        encoder.encode_descriptor("limits_decided_alone", help, None, MetricType::Counter)?;
+    count(alone, totals.limits_alone)
+}
+
 fn encode_registry(encoder: &mut DescriptorEncoder<'_>, figures: RegistryFigures) -> fmt::Result {
     let help = "Changes of the registry that this node has applied";
     let position = encoder.encode_descriptor("registry_position", help, None, MetricType::Gauge)?;
@@ -235,6 +267,7 @@ fn gauge(encoder: MetricEncoder<'_>, value: u64) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{LimitKind, Overrun, Refusal};
     use crate::telemetry::readiness::EndpointHealth;
 
     #[test]
@@ -287,6 +320,37 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn limits_are_told_by_name_and_shared_only_where_every_worker_shares() {
+        let metrics = Metrics::default();
+        assert!(!metrics.are_limits_shared(), "nobody serves");
+        let (first, second) = (metrics.worker(), metrics.worker());
+        let over = |kind| {
+            Refusal::RateLimited(Box::new(Overrun {
+                kind,
+                limit: "category:files".into(),
+                allowed: "1/s".into(),
+                burst: None,
+                cost: 1,
+                wait: None,
+            }))
+        };
+        first.limit_refused(&over(LimitKind::Category(3)));
+        second.limit_refused(&over(LimitKind::Category(0)));
+        second.limit_refused(&Refusal::LimitsUnavailable);
+        second.limit_observed(&over(LimitKind::FailedAuth));
+        first.limits_alone();
+        first.limits_shared(true);
+        assert!(!metrics.are_limits_shared(), "one of two");
+        let has = |line: &str| metrics.render().lines().any(|found| found == line);
+        assert!(has(r#"postern_limit_refusals_total{limit="category"} 2"#), "{}", metrics.render());
+        assert!(has(r#"postern_limit_refusals_total{limit="key"} 0"#));
+        assert!(has(r#"postern_limit_observed_total{limit="failed_auth"} 1"#));
+        assert!(has("postern_limits_decided_alone_total 1") && has("postern_limits_shared 0"));
+        second.limits_shared(true);
+        assert!(metrics.are_limits_shared() && has("postern_limits_shared 1"));
     }
 
     #[test]

@@ -91,6 +91,20 @@ impl JournalStatus {
     }
 }
 
+/// How limits are counted, where gateways share a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitsStatus {
+    /// All of this gateway's workers count in the store; else it counts alone, or refuses: `limits.store_down`.
+    pub shared: bool,
+}
+
+/// What stores say endangers what they keep. It stops nothing: people are to see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreStatus {
+    /// In sentences that say what to do.
+    pub concerns: Vec<String>,
+}
+
 /// One answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -99,6 +113,10 @@ pub struct Report {
     pub config: ConfigStatus,
     pub registry: RegistryStatus,
     pub journal: JournalStatus,
+    pub store: StoreStatus,
+    /// None where no store is shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsStatus>,
     pub upstreams: Vec<EndpointHealth>,
     pub gateway: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
@@ -119,6 +137,12 @@ pub type RegistrySource = Arc<dyn Fn() -> RegistryStatus + Send + Sync>;
 /// Where the standing of the journal is asked.
 pub type JournalSource = Arc<dyn Fn() -> JournalStatus + Send + Sync>;
 
+/// Where it is asked what stores are concerned about.
+pub type StoreSource = Arc<dyn Fn() -> StoreStatus + Send + Sync>;
+
+/// Where it is asked whether limits are shared.
+pub type LimitsSource = Arc<dyn Fn() -> Option<LimitsStatus> + Send + Sync>;
+
 /// The live state behind [`Report`].
 pub struct Readiness {
     draining: AtomicBool,
@@ -127,6 +151,8 @@ pub struct Readiness {
     upstreams: HealthSource,
     registry: RegistrySource,
     journal: JournalSource,
+    store: StoreSource,
+    limits: LimitsSource,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,6 +173,8 @@ impl Readiness {
         upstreams: HealthSource,
         registry: RegistrySource,
         journal: JournalSource,
+        store: StoreSource,
+        limits: LimitsSource,
     ) -> Self {
         Self {
             draining: AtomicBool::new(false),
@@ -155,6 +183,8 @@ impl Readiness {
             upstreams,
             registry,
             journal,
+            store,
+            limits,
         }
     }
 
@@ -188,6 +218,8 @@ impl Readiness {
             config: ConfigStatus::clone(&self.config.load()),
             registry,
             journal,
+            store: (self.store)(),
+            limits: (self.limits)(),
             upstreams: (self.upstreams)(),
             gateway: addresses.gateway.clone(),
             admin: addresses.admin,
@@ -220,6 +252,14 @@ mod tests {
     }
 
     fn with(status: Freshness, journal: JournalStatus) -> Readiness {
+        sharing(status, journal, None)
+    }
+
+    fn sharing(
+        status: Freshness,
+        journal: JournalStatus,
+        limits: Option<LimitsStatus>,
+    ) -> Readiness {
         let health = EndpointHealth {
             upstream: "practice".into(),
             url: "http://127.0.0.1:9000".into(),
@@ -228,7 +268,10 @@ mod tests {
         let registry = RegistryStatus { status, position: 7, staleness_seconds: 0 };
         let upstreams: HealthSource = Arc::new(move || vec![health.clone()]);
         let journal: JournalSource = Arc::new(move || journal.clone());
-        Readiness::new(1, upstreams, Arc::new(move || registry), journal)
+        let store: StoreSource =
+            Arc::new(|| StoreStatus { concerns: vec!["it forgets".to_owned()] });
+        let registry = Arc::new(move || registry);
+        Readiness::new(1, upstreams, registry, journal, store, Arc::new(move || limits))
     }
 
     #[test]
@@ -292,5 +335,27 @@ mod tests {
                 "shipping": { "status": "failing", "seconds": 7, "error": "it is away" },
             })
         );
+    }
+
+    #[test]
+    fn what_a_store_is_concerned_about_is_told_and_stops_nothing() {
+        let report = readiness().report();
+        assert!(report.is_ready());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["store"], serde_json::json!({ "concerns": ["it forgets"] }));
+    }
+
+    #[test]
+    fn limits_are_told_where_they_are_shared_and_stop_nothing() {
+        let told = |limits| {
+            let report = sharing(Freshness::Current, writing(), limits).report();
+            assert!(report.is_ready());
+            serde_json::to_value(&report).unwrap().get("limits").cloned()
+        };
+        assert_eq!(told(None), None);
+        for shared in [true, false] {
+            let wanted = serde_json::json!({ "shared": shared });
+            assert_eq!(told(Some(LimitsStatus { shared })), Some(wanted));
+        }
     }
 }

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["registry"],
     &["history"],
+    &["limits"],
     &["auth"],
     &["proxy", "admin"],
     &["app"],

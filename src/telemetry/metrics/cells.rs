@@ -1,13 +1,14 @@
 //! The counters of one worker, and their sums over all workers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::model::Refusal;
+use crate::model::{LimitKind, Refusal};
 
 const LOWEST_STATUS: u16 = 100;
 /// Statuses 100 to 599, each a cell; the last is for any other that an upstream may answer.
 const STATUSES: usize = 501;
+const LIMITS: usize = LimitKind::NAMES.len();
 const CODES: usize = Refusal::CODES.len() + 1;
 /// The label of whatever is not in a fixed list.
 const OTHER: &str = "other";
@@ -22,6 +23,11 @@ pub struct WorkerCells {
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
     unrecorded: AtomicU64,
+    /// By [`LimitKind::NAMES`].
+    limited: [AtomicU64; LIMITS],
+    observed: [AtomicU64; LIMITS],
+    limits_shared: AtomicBool,
+    limits_alone: AtomicU64,
 }
 
 impl Default for WorkerCells {
@@ -33,6 +39,10 @@ impl Default for WorkerCells {
             connections_opened: AtomicU64::new(0),
             connections_closed: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
+            limited: [const { AtomicU64::new(0) }; LIMITS],
+            observed: [const { AtomicU64::new(0) }; LIMITS],
+            limits_shared: AtomicBool::new(false),
+            limits_alone: AtomicU64::new(0),
         }
     }
 }
@@ -53,6 +63,26 @@ impl WorkerCells {
         self.unrecorded.store(so_far.wrapping_add(requests.into()), Ordering::Relaxed);
     }
 
+    /// Counts a request that a limit refused.
+    pub fn limit_refused(&self, refusal: &Refusal) {
+        add_one(of_limit(&self.limited, refusal));
+    }
+
+    /// Counts a request that a limit would have refused if limits were enforced.
+    pub fn limit_observed(&self, refusal: &Refusal) {
+        add_one(of_limit(&self.observed, refusal));
+    }
+
+    /// Whether this worker counts together with other nodes.
+    pub fn limits_shared(&self, are: bool) {
+        self.limits_shared.store(are, Ordering::Relaxed);
+    }
+
+    /// Counts a request whose limits should have been shared, and could not be.
+    pub fn limits_alone(&self) {
+        add_one(Some(&self.limits_alone));
+    }
+
     pub fn connection_opened(&self) {
         add_one(Some(&self.connections_opened));
     }
@@ -67,6 +97,11 @@ fn add_one(cell: Option<&AtomicU64>) {
     if let Some(cell) = cell {
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
+}
+
+fn of_limit<'c>(cells: &'c [AtomicU64; LIMITS], refusal: &Refusal) -> Option<&'c AtomicU64> {
+    let name = refusal.overrun()?.kind.name();
+    cells.get(LimitKind::NAMES.iter().position(|known| *known == name)?)
 }
 
 /// A request that failed at the upstream was allowed to go there.
@@ -92,6 +127,11 @@ pub(super) struct Totals {
     pub(super) connections_opened: u64,
     pub(super) connections_closed: u64,
     pub(super) unrecorded: u64,
+    limited: [u64; LIMITS],
+    observed: [u64; LIMITS],
+    /// Every worker counts together with the other nodes.
+    pub(super) are_limits_shared: bool,
+    pub(super) limits_alone: u64,
 }
 
 impl Totals {
@@ -103,6 +143,10 @@ impl Totals {
             connections_opened: 0,
             connections_closed: 0,
             unrecorded: 0,
+            limited: [0; LIMITS],
+            observed: [0; LIMITS],
+            are_limits_shared: are_limits_shared(workers),
+            limits_alone: 0,
         };
         for cells in workers {
             sum(&mut totals.allowed, &cells.allowed);
@@ -111,6 +155,9 @@ impl Totals {
             totals.connections_opened += cells.connections_opened.load(Ordering::Relaxed);
             totals.connections_closed += cells.connections_closed.load(Ordering::Relaxed);
             totals.unrecorded += cells.unrecorded.load(Ordering::Relaxed);
+            sum(&mut totals.limited, &cells.limited);
+            sum(&mut totals.observed, &cells.observed);
+            totals.limits_alone += cells.limits_alone.load(Ordering::Relaxed);
         }
         totals
     }
@@ -128,6 +175,21 @@ impl Totals {
     pub(super) fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Refusal::CODES.into_iter().chain([OTHER]).zip(self.codes)
     }
+
+    /// (limit, how many it refused), for every limit there is.
+    pub(super) fn limited(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LimitKind::NAMES.into_iter().zip(self.limited)
+    }
+
+    /// (limit, how many it would have refused).
+    pub(super) fn observed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        LimitKind::NAMES.into_iter().zip(self.observed)
+    }
+}
+
+/// One worker that counts alone is enough to let more through than the nodes together should.
+pub(super) fn are_limits_shared(workers: &[Arc<WorkerCells>]) -> bool {
+    !workers.is_empty() && workers.iter().all(|cells| cells.limits_shared.load(Ordering::Relaxed))
 }
 
 fn sum<const N: usize>(totals: &mut [u64; N], cells: &[AtomicU64; N]) {
