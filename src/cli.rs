@@ -28,6 +28,7 @@ mod fields;
 mod health;
 mod import;
 mod keys;
+mod limits;
 mod listing;
 mod local;
 mod logs;

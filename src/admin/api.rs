@@ -16,6 +16,7 @@ mod admins;
 mod alerts;
 mod audit;
 mod keys;
+mod limits;
 mod page;
 mod practices;
 mod routes;
@@ -29,7 +30,7 @@ pub(super) const ROOT: &str = "/api/v1";
 
 /// All endpoints.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    let parts: [&'static [Endpoint]; 12] = [
+    let parts: [&'static [Endpoint]; 13] = [
         whoami::ENDPOINTS,
         practices::ENDPOINTS,
         users::ENDPOINTS,
@@ -37,6 +38,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         vendors::ENDPOINTS,
         admins::ENDPOINTS,
         usage::ENDPOINTS,
+        limits::ENDPOINTS,
         activity::ENDPOINTS,
         alerts::ENDPOINTS,
         audit::ENDPOINTS,

@@ -85,6 +85,40 @@ pub(super) trait AnyField: Sync {
     fn schema(&self) -> Value;
     fn about(&self) -> &'static str;
     fn faults(&self, value: &Value) -> Wrong;
+    /// Why it is never taken, where that is more than that nobody knows it.
+    fn refusal(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// What another body takes and this one never does, and why.
+#[derive(Debug)]
+pub(super) struct Fixed(pub(super) &'static str, pub(super) &'static str);
+
+impl AnyField for Fixed {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn presence(&self) -> Presence {
+        Presence::Kept
+    }
+
+    fn schema(&self) -> Value {
+        Value::Bool(false)
+    }
+
+    fn about(&self) -> &'static str {
+        self.1
+    }
+
+    fn faults(&self, _: &Value) -> Wrong {
+        vec![(String::new(), self.1.to_owned())]
+    }
+
+    fn refusal(&self) -> Option<&'static str> {
+        Some(self.1)
+    }
 }
 
 impl<T> AnyField for Field<T> {
@@ -136,7 +170,10 @@ impl Record {
         let mut faults = Vec::new();
         for (name, value) in &map {
             match self.fields.iter().find(|field| field.name() == name) {
-                Some(field) => faults.extend(check(*field, value)),
+                Some(field) => match field.refusal() {
+                    Some(why) => faults.push(fault(name, why)),
+                    None => faults.extend(check(*field, value)),
+                },
                 None => faults.push(self.unknown(name)),
             }
         }
@@ -164,8 +201,12 @@ impl Record {
         Err(Problem::invalid(&faults))
     }
 
+    fn taken(&self) -> impl Iterator<Item = &'static dyn AnyField> {
+        self.fields.iter().copied().filter(|field| field.refusal().is_none())
+    }
+
     fn unknown(&self, name: &str) -> FieldFault {
-        let known: Vec<&str> = self.fields.iter().map(|field| field.name()).collect();
+        let known: Vec<&str> = self.taken().map(|field| field.name()).collect();
         let score = |known: &str| strsim::normalized_damerau_levenshtein(name, known);
         let near = known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)));
         let message = match near.filter(|near| score(near) >= 0.6) {
@@ -179,7 +220,7 @@ impl Record {
 
     /// As a JSON Schema.
     pub(super) fn schema(&self) -> Value {
-        let property = |field: &&dyn AnyField| {
+        let property = |field: &'static dyn AnyField| {
             let mut schema = field.schema();
             if field.presence() == Presence::Optional {
                 schema = json!({ "anyOf": [schema, { "type": "null" }] });
@@ -192,7 +233,7 @@ impl Record {
         let required = self.fields.iter().filter(|field| field.presence() == Presence::Required);
         json!({
             "type": "object",
-            "properties": self.fields.iter().map(property).collect::<Map<_, _>>(),
+            "properties": self.taken().map(property).collect::<Map<_, _>>(),
             "required": required.map(|field| field.name()).collect::<Vec<_>>(),
             "additionalProperties": false,
         })

@@ -85,7 +85,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::readiness::{Freshness, JournalStatus, RegistryStatus};
+    use crate::telemetry::readiness::{Freshness, JournalStatus, RegistryStatus, StoreStatus};
 
     #[test]
     fn a_configuration_error_cannot_become_markup() {
@@ -100,6 +100,8 @@ mod tests {
                 staleness_seconds: 0,
             },
             journal: JournalStatus::default(),
+            store: StoreStatus::default(),
+            limits: None,
             upstreams: Vec::new(),
             gateway: vec!["127.0.0.1:8080".parse().unwrap()],
             admin: None,

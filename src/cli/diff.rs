@@ -1,5 +1,6 @@
 //! `postern diff`: what a new configuration changes in effect, before it is served.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -129,11 +130,16 @@ fn decision_text(decision: &Decision) -> String {
     text + &allowances(decision)
 }
 
-/// What a decision says beside who gets through: `, may upgrade to a WebSocket, body up to 10 bytes`.
+/// What a decision says beside who gets through: `, may upgrade to a WebSocket, body up to 10 bytes, cost 5`.
 pub(super) fn allowances(decision: &Decision) -> String {
     let upgrade = if decision.websocket { ", may upgrade to a WebSocket" } else { "" };
     let limit = decision.max_body.map(|limit| format!(", body up to {limit} bytes"));
-    format!("{upgrade}{}", limit.unwrap_or_default())
+    format!("{upgrade}{}{}", limit.unwrap_or_default(), cost(decision.cost))
+}
+
+/// Where it is not what every request costs.
+pub(super) fn cost(cost: NonZeroU32) -> String {
+    if cost == NonZeroU32::MIN { String::new() } else { format!(", cost {cost}") }
 }
 
 fn if_label(label: &str) -> String {

@@ -3,6 +3,8 @@
 //! The request goes the way it would go in the gateway, through the same functions: target, head, credentials in the
 //! wrong place, rule, caller, judgement.
 
+use std::num::NonZeroU32;
+
 use clap::Args;
 use http::header::HOST;
 use http::request::Parts;
@@ -90,6 +92,8 @@ struct RuleSeen {
     file: String,
     line: usize,
     pattern: String,
+    /// Where it is not what every request costs.
+    cost: Option<NonZeroU32>,
 }
 
 impl Explanation {
@@ -128,6 +132,7 @@ impl Explanation {
         let caller = asked.and_then(|asked| asked.as_ref().ok());
         let explained = config.policy.explain(method, &target, &parts.headers, caller);
         self.see_rule(explained.found, method);
+        self.see_cost();
         self.see_api(config, explained.found, &target, &parts.uri);
         self.see_others(&explained);
         self.see_needs(config, &explained);
@@ -196,7 +201,14 @@ impl Explanation {
             file: place.file.to_string(),
             line: place.line,
             pattern: rule.pattern.text.to_string(),
+            cost: rule.own_cost(),
         });
+    }
+
+    fn see_cost(&mut self) {
+        if let Some(cost) = self.rule.as_ref().and_then(|rule| rule.cost) {
+            self.step("cost", format!("{cost} requests' worth, of every limit of a rate"));
+        }
     }
 
     fn see_api(&mut self, config: &Config, found: Found<'_>, target: &Target<'_>, raw: &Uri) {
@@ -278,14 +290,18 @@ impl Explanation {
             .rule
             .as_ref()
             .map(|rule| json!({ "file": rule.file, "line": rule.line, "pattern": rule.pattern }));
-        json!({
+        let mut explained = json!({
             "decision": self.decision(),
             "code": self.code.unwrap_or_default(),
             "rule": rule,
             "needs": needs_json(&self.needs),
             "upstream": self.upstream,
             "key": self.key,
-        })
+        });
+        if let Some(cost) = self.rule.as_ref().and_then(|rule| rule.cost) {
+            explained["cost"] = cost.get().into();
+        }
+        explained
     }
 }
 

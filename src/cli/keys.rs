@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::activity::{self, ActivityArgs};
 use crate::cli::fields::{Fields, permission};
 use crate::cli::import::{self, ImportArgs};
+use crate::cli::limits;
 use crate::cli::listing::{self, Part};
 use crate::cli::load;
 use crate::cli::local::Local;
@@ -30,6 +31,7 @@ Examples:
   postern keys rotate 4fJ2aB9xQ7Lm --overlap 24h
   postern keys revoke 4fJ2aB9xQ7Lm
   postern keys usage 4fJ2aB9xQ7Lm --from 2026-11-01 --step day
+  postern keys limits 4fJ2aB9xQ7Lm
   postern keys activity 4fJ2aB9xQ7Lm --status 4xx --csv > refused.csv"
 )]
 pub(super) struct KeysArgs {
@@ -58,6 +60,8 @@ enum KeysCommand {
     Reveal(IdArg),
     /// How much was asked with a key, and how it went, by day or by hour
     Usage(UsageArgs),
+    /// What is left of every limit that holds for a key
+    Limits(IdArg),
     /// What was asked with a key, newest first
     Activity(ActivityArgs),
     /// The same as `postern import`
@@ -223,6 +227,7 @@ pub(super) fn keys(args: KeysArgs) -> anyhow::Result<Answer> {
             Ok(listing::one(remote.post(&format!("{}/reveal", path(&id)), &json!({}))?))
         }
         KeysCommand::Usage(args) => usage::usage(&remote, "keys", &args),
+        KeysCommand::Limits(id) => Ok(limits::shown(remote.get(&format!("{}/limits", path(&id)))?)),
         KeysCommand::Activity(args) => activity::activity(&remote, &args, is_for_programs),
         KeysCommand::Import(args) => import::import(&args),
     }
@@ -297,5 +302,29 @@ fn receipt(id: &str, receipt: Value) -> Answer {
             applied.unwrap_or_else(|| "has not said so yet".to_owned()),
         ]);
     }
-    Answer::done(table(&rows), receipt)
+    let mut text = table(&rows);
+    if let Some(replicas) = receipt.get("replicas").filter(|replicas| !replicas.is_null()) {
+        let count = |name| replicas.get(name).and_then(Value::as_u64).unwrap_or_default();
+        text += &format!("\n  {} of {} replicas have it", count("confirmed"), count("connected"));
+    }
+    Answer::done(text, receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_says_who_knows_and_how_many_replicas_have_it() {
+        let nodes = json!([
+            { "node": "gw-1", "applied_at": "T1" }, { "node": "gw-22", "applied_at": null },
+        ]);
+        let of = |replicas: Value| {
+            receipt("K1", json!({ "revoked_at": "T0", "nodes": nodes, "replicas": replicas })).text
+        };
+        let lines = "K1 is revoked  T0\n  gw-1         T1\n  gw-22        has not said so yet";
+        assert_eq!(of(Value::Null), lines);
+        let behind = of(json!({ "connected": 1, "confirmed": 0 }));
+        assert_eq!(behind, format!("{lines}\n  0 of 1 replicas have it"));
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn one(object: Value) -> Answer {
         .into_iter()
         .flatten()
         .filter(|(_, value)| !is_nothing(value))
-        .map(|(name, value)| vec![name.replace('_', " "), shown(Some(value))])
+        .map(|(name, value)| vec![name.replace('_', " "), shown_as(name, value)])
         .collect();
     Answer::done(table(&rows), object)
 }
@@ -68,6 +68,14 @@ fn is_nothing(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Parts of a whole are percents to people.
+fn shown_as(name: &str, value: &Value) -> String {
+    match value.as_f64() {
+        Some(part) if name.starts_with("error_rate") => format!("{:.1} %", part * 100.0),
+        _ => shown(Some(value)),
     }
 }
 
@@ -106,6 +114,13 @@ mod tests {
         assert_eq!(answer.json["next"], "c7");
         let none = many(Listed { items: Vec::new(), next: None }, &[("ID", "id")]);
         assert_eq!((none.text.as_str(), none.json), ("none", json!({ "items": [], "next": null })));
+    }
+
+    #[test]
+    fn a_rate_of_errors_is_a_percentage() {
+        let object = json!({ "error_rate_today": 0.6153846153846154, "requests_today": 13 });
+        let text = one(object).text;
+        assert_eq!(text, "error rate today  61.5 %\nrequests today    13");
     }
 
     #[test]

@@ -92,6 +92,11 @@ apis:
     mount: /v1
     upstream: practice
     routes: routes.yaml
+limits:                              # small, so that curl -i shows them; 429 where one is exceeded
+  key: {{ rate: 60/min, burst: 30 }}   # of each key
+  category: {{ files: {{ rate: 20/min }} }}
+  daily_quota: {{ requests: 5000 }}
+  max_concurrent_per_key: 10
 proxy:
   max_connections: 200
   drain: 5s

@@ -29,7 +29,7 @@ struct Example {
     command: &'static str,
 }
 
-const EXAMPLES: [Example; 9] = [
+const EXAMPLES: [Example; 10] = [
     Example {
         shows: "read the appointments",
         passes: true,
@@ -60,6 +60,12 @@ const EXAMPLES: [Example; 9] = [
         answer: "101",
         command: "-i KEYS -N --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
                     -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: cG9zdGVybiBzYXlzIGhpIQ==' GATEWAY/v1/live",
+    },
+    Example {
+        shows: "what this key is, and what is left of its limits",
+        passes: true,
+        answer: "200",
+        command: "-i KEYS GATEWAY/.well-known/postern/whoami",
     },
     Example {
         shows: "change a patient, whom the desk may only read",

@@ -31,6 +31,7 @@ static ROUTE: Shape = Shape {
         ("when", Out::List(&Out::Of(&WHEN)), ""),
         ("websocket", Out::Flag, ""),
         ("max_body", Out::Maybe(&Out::Whole), "Where the route sets its own."),
+        ("cost", Out::Whole, "What a request takes from the limits of rates."),
         ("upstream", Out::Text, ""),
         ("file", Out::Text, ""),
         ("line", Out::Whole, ""),
@@ -50,6 +51,11 @@ static EXPLAINED: Shape = Shape {
         ("code", Out::Text, "The code of the refusal; empty where it would pass."),
         ("rule", Out::Maybe(&Out::Of(&RULE)), "The rule that decides."),
         ("needs", NEEDS, ""),
+        (
+            "cost",
+            Out::Sometimes(&Out::Whole),
+            "What it takes from the limits of rates, where that is not 1.",
+        ),
         ("upstream", Out::Maybe(&Out::Text), ""),
         ("key", Out::Maybe(&Out::Text), ""),
     ],
@@ -109,15 +115,20 @@ async fn explain(call: Call) -> Result<Reply, Problem> {
         explained = Some(Explanation::of(config, &method, &target, caller));
     });
     let explained = explained.ok_or_else(|| Problem::internal(&"no configuration runs"))?;
-    let rule = explained
-        .rule
+    let rule = explained.rule;
+    let cost = rule.as_ref().and_then(|rule| rule.cost);
+    let rule = rule
         .map(|place| json!({ "file": place.file, "line": place.line, "pattern": place.pattern }));
-    Ok(Reply::ok(json!({
+    let mut body = json!({
         "decision": if explained.code.is_some() { "deny" } else { "allow" },
         "code": explained.code.unwrap_or_default(),
         "rule": rule,
         "needs": needs_json(&explained.needs),
         "upstream": explained.upstream,
         "key": key,
-    })))
+    });
+    if let Some(cost) = cost {
+        body["cost"] = cost.get().into();
+    }
+    Ok(Reply::ok(body))
 }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::cli::local;
 use crate::config::{
-    Config, Credentials, ErrorShape, HealthProbe, Identity, KeyRules, LogRules, OnFailure, Proxy,
-    Region, Schemes, Upstream, UpstreamTls, VendorKeyRule,
+    Config, Credentials, ErrorShape, HealthProbe, Identity, KeyRules, LimitMode, Limits, LogRules,
+    OnFailure, Proxy, Region, Schemes, StoreDown, Upstream, UpstreamTls, VendorKeyRule,
 };
-use crate::model::Lifetimes;
+use crate::model::{Lifetimes, RateLimit};
 
 /// One setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,7 @@ fn settings(config: &Config) -> Settings {
     say_credentials(&config.credentials, &mut say);
     say("store", local::named(config));
     say_keys(&config.keys, &mut say);
+    say_limits(&config.limits, &mut say);
     say_log(&config.log, &mut say);
     for Region { name, hosts, upstream } in &config.regions {
         let upstream = config.upstreams.get(upstream.0).map_or("", |upstream| &upstream.name);
@@ -165,6 +166,53 @@ fn say_keys(keys: &KeyRules, say: &mut impl FnMut(&str, String)) {
     say("keys.rotate_after", span(rotate_after));
     say("keys.secrets", secrets.display().to_string());
     say("keys.hashing", format!("{hash_memory_kib} KiB, {hash_passes} passes"));
+}
+
+/// A limit that is absent is not said, so that one that is set is new and one that is taken away is gone.
+fn say_limits(limits: &Limits, say: &mut impl FnMut(&str, String)) {
+    let Limits {
+        mode,
+        key,
+        vendor,
+        practice,
+        categories,
+        daily_requests,
+        daily_bytes,
+        failed_auth_per_ip,
+        max_concurrent_per_key,
+        store_down,
+    } = limits;
+    let mode = match mode {
+        LimitMode::Enforce => "enforce",
+        LimitMode::Observe => "observe",
+    };
+    let store_down = match store_down {
+        StoreDown::Local => "local",
+        StoreDown::Deny => "deny",
+    };
+    let rate = |limit: &RateLimit| format!("{limit}, burst {}", limit.burst());
+    say("limits.mode", mode.to_owned());
+    let rates = [
+        ("key", key),
+        ("vendor", vendor),
+        ("practice", practice),
+        ("failed_auth_per_ip", failed_auth_per_ip),
+    ];
+    for (name, limit) in rates {
+        limit.iter().for_each(|limit| say(&format!("limits.{name}"), rate(limit)));
+    }
+    for (name, limit) in categories {
+        say(&format!("limits.category.{name}"), rate(limit));
+    }
+    let counts = [
+        ("daily_quota.requests", *daily_requests),
+        ("daily_quota.bytes", *daily_bytes),
+        ("max_concurrent_per_key", max_concurrent_per_key.map(u64::from)),
+    ];
+    for (name, count) in counts {
+        count.iter().for_each(|count| say(&format!("limits.{name}"), count.to_string()));
+    }
+    say("limits.store_down", store_down.to_owned());
 }
 
 fn say_log(log: &LogRules, say: &mut impl FnMut(&str, String)) {
@@ -278,6 +326,47 @@ mod tests {
         let after = vec![shown("a", "1"), shown("b", "4"), shown("d", "5")];
         let told: Vec<_> = differing(&before, &after).iter().map(Change::to_string).collect();
         assert_eq!(told, ["b: 4 (was 2)", "d: 5 (new)", "c: gone (was 3)"]);
+    }
+
+    #[test]
+    fn every_field_of_limits_is_told() {
+        let told = |limits: &Limits| {
+            let mut all = Settings::new();
+            say_limits(limits, &mut |name, value| {
+                all.push((name.to_owned(), Setting::Shown(value)))
+            });
+            all
+        };
+        let rate = |count| RateLimit::new(count, Duration::from_secs(60), None).ok();
+        let full = Limits {
+            mode: LimitMode::Observe,
+            key: RateLimit::new(600, Duration::from_secs(60), Some(100)).ok(),
+            vendor: rate(1),
+            practice: rate(2),
+            categories: vec![("files".into(), rate(3).unwrap())],
+            daily_requests: Some(4),
+            daily_bytes: Some(5),
+            failed_auth_per_ip: rate(6),
+            max_concurrent_per_key: Some(7),
+            store_down: StoreDown::Deny,
+        };
+        let changes = differing(&told(&Limits::default()), &told(&full));
+        let lines: Vec<_> = changes.iter().map(Change::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "limits.mode: observe (was enforce)",
+                "limits.key: 600/min, burst 100 (new)",
+                "limits.vendor: 1/min, burst 1 (new)",
+                "limits.practice: 2/min, burst 2 (new)",
+                "limits.failed_auth_per_ip: 6/min, burst 6 (new)",
+                "limits.category.files: 3/min, burst 3 (new)",
+                "limits.daily_quota.requests: 4 (new)",
+                "limits.daily_quota.bytes: 5 (new)",
+                "limits.max_concurrent_per_key: 7 (new)",
+                "limits.store_down: deny (was local)",
+            ]
+        );
     }
 
     #[test]

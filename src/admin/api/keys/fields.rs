@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::admin::field::kind::{
     FLAG, Grant, LIMITS, NAME, NETWORKS, NOTE, OVERLAP, PERMISSIONS, TIME, USERNAME, VENDOR,
 };
-use crate::admin::field::{Field, Record};
+use crate::admin::field::{Field, Fixed, Record};
 use crate::model::{KeyLimits, Timestamp, Username, VendorId};
 
 pub(super) static NAMED: Field<String> =
@@ -57,9 +57,23 @@ pub(super) static RENETTED: Field<Vec<IpNet>> = Field::kept(
 pub(super) static ENABLED: Field<bool> =
     Field::kept("enabled", &FLAG, "Off, it is refused until it is on again.");
 
+const ONCE: &str = "is fixed when a key is made";
+
 pub(super) static EDIT: Record = Record {
     name: "KeyPatch",
-    fields: &[&RENAMED, &DESCRIPTION, &REGRANTED, &BOUND, &ENDS, &RENETTED, &RATES, &ENABLED],
+    fields: &[
+        &RENAMED,
+        &DESCRIPTION,
+        &REGRANTED,
+        &BOUND,
+        &ENDS,
+        &RENETTED,
+        &RATES,
+        &ENABLED,
+        &Fixed("api", ONCE),
+        &Fixed("owner", ONCE),
+        &Fixed("practice", ONCE),
+    ],
 };
 
 pub(super) static OVERLAPS: Field<Duration> =

@@ -3,6 +3,8 @@
 //! The functions are those that serve requests. What only a real head can be refused for (its framing, its host, its
 //! headers) is not looked at here; `postern explain` takes headers.
 
+use std::num::NonZeroU32;
+
 use http::HeaderMap;
 
 use crate::auth::Presented;
@@ -26,6 +28,7 @@ pub(super) struct RuleSeen {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) pattern: String,
+    pub(super) cost: Option<NonZeroU32>,
 }
 
 impl Explanation {
@@ -84,6 +87,7 @@ impl Explanation {
             file: rule.place.file.to_string(),
             line: rule.place.line,
             pattern: rule.pattern.text.to_string(),
+            cost: rule.own_cost(),
         });
         let of_region = caller.and_then(|caller| caller.upstream);
         let of_api = || config.apis.get(rule.api.0).map(|api| api.upstream);
