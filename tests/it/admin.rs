@@ -42,6 +42,35 @@ fn every_request_is_counted_once() {
 }
 
 #[test]
+fn refusals_of_limits_are_counted_by_limit_and_would_be_ones_apart() {
+    let upstream = Upstream::ok();
+    let limits = "limits: { key: { rate: 24/d, burst: 2 }, category: { files: { rate: 1/d } } }";
+    let has = |gateway: &Gateway, line: &str| {
+        gateway.admin_get("/metrics").text().lines().any(|found| found == line)
+    };
+    let gateway = Gateway::over(&upstream).top(limits).start();
+    assert!(has(&gateway, r#"postern_limit_refusals_total{limit="key"} 0"#));
+    let ask = |gateway: &Gateway| {
+        for (key, target) in [("key-all", "/v1/appointments"), ("key-mixed", "/v1/patients")] {
+            (0..5).for_each(|_| drop(gateway.request("GET", target, key)));
+        }
+    };
+    ask(&gateway);
+    assert!(has(&gateway, r#"postern_limit_refusals_total{limit="key"} 6"#));
+    assert!(has(&gateway, r#"postern_limit_refusals_total{limit="category"} 0"#));
+    assert!(has(&gateway, r#"postern_limit_observed_total{limit="key"} 0"#));
+    assert!(has(&gateway, "postern_limits_shared 0"), "an embedded store is nobody else's");
+    assert!(has(&gateway, "postern_limits_decided_alone_total 0"));
+    assert_eq!(gateway.admin_get("/readyz").json().get("limits"), None);
+
+    let observing = limits.replace("{ key", "{ mode: observe, key");
+    let gateway = Gateway::over(&upstream).top(&observing).start();
+    ask(&gateway);
+    assert!(has(&gateway, r#"postern_limit_observed_total{limit="key"} 6"#));
+    assert!(has(&gateway, r#"postern_limit_refusals_total{limit="key"} 0"#));
+}
+
+#[test]
 fn the_gateway_listener_serves_nothing_of_the_admin_one() {
     let upstream = Upstream::ok();
     let gateway = Gateway::over(&upstream).start();

@@ -412,5 +412,7 @@ mod history;
 mod keys;
 #[path = "admin_api/late.rs"]
 mod late;
+#[path = "admin_api/limits.rs"]
+mod limits;
 #[path = "admin_api/sign_in.rs"]
 mod sign_in;

@@ -267,6 +267,28 @@ fn diff_of_the_same_meaning_is_no_change() {
 }
 
 #[test]
+fn costs_and_limits_are_explained_and_compared() {
+    let desk = Desk::peopled();
+    let costly = ROUTES.replacen("public: true", "public: true\n    cost: 5", 1);
+    assert_ne!(costly, ROUTES);
+    desk.write("costly.yaml", costly.as_bytes());
+    let config = CONFIG.replace("routes.yaml", "costly.yaml");
+    desk.write("new.yaml", format!("{config}limits: {{ key: {{ rate: 600/min }} }}\n").as_bytes());
+    let said = desk.run(&["diff", "--config", "new.yaml", "--against", "postern.yaml"]);
+    assert!(said.out.contains("- GET HEAD POST PUT PATCH DELETE  /v1/status"), "{}", said.out);
+    assert!(said.out.contains("now public, cost 5 (before: public)"), "{}", said.out);
+    assert!(said.out.contains("~ limits.key: 600/min, burst 600 (new)"), "{}", said.out);
+    let said = desk.run(&["explain", "--config", "new.yaml", "GET", "/v1/status"]);
+    assert!(said.out.contains("cost     5 requests' worth"), "{}", said.out);
+    let json = desk.run(&["explain", "--config", "new.yaml", "GET", "/v1/status", "--json"]).json();
+    assert_eq!(json["cost"], 5);
+    let usual = desk.run(&["explain", "--config", "postern.yaml", "GET", "/v1/status"]);
+    assert!(!usual.out.contains("cost"), "{}", usual.out);
+    let list = desk.run(&["routes", "list", "--config", "new.yaml"]).out;
+    assert_eq!(list.matches(", cost 5").count(), 1, "{list}");
+}
+
+#[test]
 fn diff_shows_who_gains_and_who_loses() {
     let desk = Desk::peopled();
     let routes = ROUTES.replace("methods: [GET, POST]", "methods: [GET, POST, DELETE]");

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::support::disk::{self, SmallDisk};
@@ -229,6 +230,10 @@ fn what_waits_for_redis_stays_within_max_disk_and_goes_when_it_is_back() {
         redis.restart();
         caller.until_passed(&node);
     }
+    let said = node.said();
+    let relieved = said.lines().find(|line| line.contains("the journal has room again")).unwrap();
+    let relieved: Value = serde_json::from_str(relieved).unwrap();
+    assert!(relieved["requests"].as_u64() >= Some(20), "{relieved}");
     caller.assert_accounted(&fleet, &node);
     let books = Books::of_node(&node);
     assert_eq!(in_stream(&redis).len(), books.all().len());

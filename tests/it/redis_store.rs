@@ -126,6 +126,11 @@ fn unsafe_settings_are_named_at_the_start() {
     let said = {
         let fleet = Fleet::on(&redis.url());
         let node = fleet.node();
+        at_last("they are named in /readyz", || {
+            let concerns = node.ready().json()["store"]["concerns"].to_string();
+            concerns.contains("appendonly to yes") && concerns.contains("maxmemory-policy")
+        });
+        assert_eq!(node.ready().status, 200);
         node.said()
     };
     assert!(said.contains("Set appendonly to yes"), "{said}");
@@ -212,7 +217,9 @@ fn no_secret_is_in_redis() {
             "set" => &["SMEMBERS", key],
             kind => panic!("{key} is a {kind}"),
         };
-        let is_ours = ["{postern}:", "{postern:access}:"].iter().any(|name| key.starts_with(name));
+        let is_ours = ["{postern}:", "{postern:access}:", "{postern:limits}:"]
+            .iter()
+            .any(|name| key.starts_with(name));
         assert!(is_ours || key == "postern:access", "{key}");
         everything += &redis.command(read);
     }

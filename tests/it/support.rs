@@ -12,6 +12,7 @@ pub(crate) mod fixture;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod ledger;
+pub(crate) mod limits;
 pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod nodes;

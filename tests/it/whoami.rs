@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::admin::Client;
 use super::support::fixture::{key, key_id, operator, request, vendor_key};
-use super::support::{Answer, Gateway, Upstream};
+use super::support::{Answer, Gateway, Upstream, eventually};
 
 const WHO_AM_I: &str = "/.well-known/postern/whoami";
 
@@ -28,14 +28,16 @@ fn a_key_is_told_what_it_may() {
     assert_eq!((&told["key"], &told["name"]), (&json!(key_id("key-mixed")), &json!("key-mixed")));
     assert_eq!((&told["api"], &told["owner"]), (&json!("standard"), &json!("dr-lee")));
     assert_eq!(list(&told["scopes"]), ["appointment:read", "files:write-only", "patient:write"]);
-    assert_eq!((&told["limits"], &told["expires_at"]), (&Value::Null, &Value::Null));
+    assert_eq!((&told["limits"], &told["limits_mode"]), (&json!([]), &json!("enforce")));
+    assert_eq!(told["expires_at"], Value::Null);
     let path = format!("/keys/{}", key_id("key-mixed"));
     let limits = json!({ "rate": "600/min", "burst": 100 });
     let ends = "2099-01-01T00:00:00.000000Z";
     let wanted = json!({ "limits": limits, "expires_at": ends, "permissions": {} });
     assert_eq!(admin(&gateway).patch(&path, &wanted).status, 200);
     let told = gateway.request("GET", WHO_AM_I, "key-mixed").json();
-    assert_eq!((&told["limits"], &told["expires_at"]), (&limits, &json!(ends)));
+    let left = json!([{ "limit": "key", "allowed": "600/min", "burst": 100, "remaining": 100, "full_in_s": 0 }]);
+    assert_eq!((&told["limits"], &told["expires_at"]), (&left, &json!(ends)));
     assert_eq!(list(&told["scopes"]), [""; 0]);
     upstream.assert_untouched("the gateway answers itself");
 }
@@ -119,7 +121,88 @@ fn a_token_is_told_what_it_was_narrowed_to() {
     assert_eq!(ask("/v1/patients").status, 200);
     let seen = upstream.only();
     assert!(!seen.head.has("authorization") && !seen.head.has("x-vendor-key"));
-    assert_eq!(ask("/v1/appointments").code(), "permission_denied", "the key may, the token not");
+    let refused = ask("/v1/appointments");
+    assert_eq!(refused.code(), "permission_denied", "the key may, the token not");
+    assert!(refused.text().contains("this token was made for `none`"), "{}", refused.text());
     assert_eq!(admin(&gateway).delete(&format!("/keys/{id}")).status, 200);
     assert_eq!(ask("/v1/patients").code(), "key_revoked");
+}
+
+/// Slow enough that nothing comes back while a test runs.
+const LIMITS: &str = "limits:\n  key: { rate: 24/d, burst: 20 }\n  vendor: { rate: 48/d }\n  \
+    practice: { rate: 96/d }\n  category: { files: { rate: 10/d }, patient: { rate: 30/d } }\n  \
+    daily_quota: { requests: 1000, bytes: 1MiB }\n  max_concurrent_per_key: 8";
+
+/// By name: what is left.
+fn left(told: &Value) -> Vec<(&str, u64)> {
+    let one = |item: &'_ Value| item["remaining"].as_u64().unwrap();
+    let items = told["limits"].as_array().unwrap();
+    items.iter().map(|item| (item["limit"].as_str().unwrap(), one(item))).collect()
+}
+
+#[test]
+fn it_tells_what_is_left_of_every_limit_and_takes_nothing() {
+    let upstream = Upstream::ok();
+    let gateway = Gateway::over(&upstream).top(LIMITS).start();
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/v1/appointments").status, 200);
+    }
+    assert_eq!(gateway.get("/v1/files/1").status, 200);
+    let ask = || gateway.request("GET", WHO_AM_I, "key-all");
+    let mut wanted = vec![
+        ("key", 16),
+        ("category:files", 9),
+        ("category:patient", 30),
+        ("vendor", 44),
+        ("practice", 92),
+        ("daily_requests", 996),
+        ("daily_bytes", 1_048_576 - 4 * 2),
+        ("concurrent", 8),
+    ];
+    wanted.sort_unstable();
+    let mut told = Value::Null;
+    // Requests are over a moment after their answers.
+    eventually("all that was taken to be told", || {
+        told = ask().json();
+        let mut found = left(&told);
+        found.sort_unstable();
+        found == wanted
+    });
+    assert_eq!(told["limits_mode"], "enforce");
+    assert_eq!(left(&told)[0], ("key", 16), "the tightest first: {told}");
+    let item = |name: &str| {
+        let items = told["limits"].as_array().unwrap();
+        items.iter().find(|item| item["limit"] == name).unwrap().clone()
+    };
+    assert_eq!((&item("key")["allowed"], &item("key")["burst"]), (&json!("24/d"), &json!(20)));
+    let full = item("key")["full_in_s"].as_u64().unwrap();
+    assert!((3 * 3600..=4 * 3600).contains(&full), "four of them, an hour each: {full}");
+    assert!((1..=86_400).contains(&item("daily_requests")["resets_in_s"].as_u64().unwrap()));
+    assert_eq!(
+        item("concurrent"),
+        json!({ "limit": "concurrent", "allowed": "8 at once", "remaining": 8 })
+    );
+    for _ in 0..30 {
+        let again = ask();
+        assert_eq!((again.status, again.head.has("ratelimit")), (200, false), "{}", again.text());
+    }
+    assert_eq!(left(&ask().json()), left(&told), "looking takes nothing");
+    // Somebody else's key, of the same vendor and practice.
+    let told = gateway.request("GET", WHO_AM_I, "key-read").json();
+    let of = |name: &str| left(&told).iter().find(|(known, _)| *known == name).unwrap().1;
+    assert_eq!((of("key"), of("vendor"), of("practice"), of("daily_requests")), (20, 44, 92, 1000));
+}
+
+#[test]
+fn where_limits_only_observe_what_is_left_is_told_all_the_same() {
+    let upstream = Upstream::ok();
+    let limits = "limits: { mode: observe, key: { rate: 24/d, burst: 2 } }";
+    let gateway = Gateway::over(&upstream).top(limits).start();
+    for _ in 0..5 {
+        let answer = gateway.get("/v1/appointments");
+        assert_eq!((answer.status, answer.head.has("ratelimit")), (200, false));
+    }
+    let told = gateway.request("GET", WHO_AM_I, "key-all").json();
+    assert_eq!(told["limits_mode"], "observe");
+    assert_eq!(left(&told), [("key", 0)]);
 }

@@ -83,7 +83,9 @@ fn a_key_is_edited_but_never_its_api() {
     let emptied = json!({ "vendor": null, "limits": null, "expires_at": null, "enabled": true });
     let emptied = operator.patch(&path, &emptied).json();
     assert_eq!((&emptied["vendor"], &emptied["status"]), (&json!(null), &json!("active")));
-    assert_eq!(faulty_fields(&operator.patch(&path, &json!({ "api": "other" }))), ["api"]);
+    let refused = operator.patch(&path, &json!({ "api": "other" }));
+    assert_eq!(faulty_fields(&refused), ["api"]);
+    assert!(refused.text().contains("is fixed when a key is made"), "{}", refused.text());
     assert_eq!(faulty_fields(&operator.patch(&path, &json!({ "name": null }))), ["name"]);
 }
 

@@ -7,6 +7,27 @@ use crate::support::eventually;
 use crate::support::fixture::{has_secret, key_id};
 
 #[test]
+fn what_is_left_of_limits_is_told_as_a_table_and_as_json() {
+    let office = Office::open();
+    let (all, read) = (key_id("key-all"), key_id("key-read"));
+    assert_eq!(office.postern(&["keys", "limits", all]).done().out, "no limit holds\n");
+    office.postern(&["keys", "edit", read, "--rate", "24/d", "--burst", "5"]).done();
+    for _ in 0..2 {
+        assert_eq!(office.gateway.request("GET", "/v1/appointments", "key-read").status, 200);
+    }
+    let told = office.json(&["keys", "limits", read]);
+    assert_eq!((&told["mode"], &told["items"][0]["remaining"]), (&json!("enforce"), &json!(3)));
+    let text = office.postern(&["keys", "limits", read]).done().out;
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1][..5], ["key", "24/d", "5", "3", "in"], "{text}");
+    assert!(["2h", "1h"].contains(&lines[1][5]), "an hour each: {text}");
+    assert_eq!(lines.len(), 2, "{text}");
+    let nobody = office.postern(&["keys", "limits", "000000000000"]);
+    assert_eq!(nobody.code, 1, "{}", nobody.err);
+}
+
+#[test]
 fn what_was_asked_is_told_as_a_table_as_json_and_as_csv() {
     let office = Office::open();
     let (all, read) = (key_id("key-all"), key_id("key-read"));

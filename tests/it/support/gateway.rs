@@ -81,6 +81,15 @@ impl Gateway {
         Self { child, directory, addresses, address, admin, stderr, ended: false }
     }
 
+    /// Ended by a signal, and started again on what it left.
+    pub(crate) fn again(mut self, setup: &Setup, signal: &str) -> Self {
+        self.ended = true;
+        self.signal(signal);
+        self.child.wait().unwrap();
+        let left = std::mem::replace(&mut self.directory, TempDir::new().unwrap());
+        Self::start_in(setup, left)
+    }
+
     /// `postern serve` on a directory that has its files.
     fn spawn(directory: &Path, log: &str) -> Child {
         Command::new(BINARY)
