@@ -3,7 +3,8 @@
 
 Each round runs one gateway after the other, one worker on processor 0, wrk, the upstream and Redis on processor 1: limits
 counted here (SQLite store), limits counted in Redis, and the same Redis store without limits, for the records alone; of the
-key, its category, its vendor and its practice, or of the key alone.
+key, its category, its vendor and its practice, or of the key alone. A hundred keys are at work; SILENT says how many more
+are registered.
 Throughput with 64 connections, then the median of one connection, which nothing else holds up. POSTERN_BIN names a release
 build. Needs wrk, nginx and redis-server.
 """
@@ -21,6 +22,8 @@ LIMITS = f"""limits:
 if WHICH == "key":
     LIMITS = "".join(LIMITS.splitlines(keepends=True)[:2])
 KEYS = [f"import0key0number0{n:04d}0abcdefgh" for n in range(100)]
+# Registered, and never used.
+SILENT = [f"import1key1number1{n:06d}1abcdefgh" for n in range(int(os.environ.get("SILENT", 0)))]
 VENDOR = "import0vendor0key0abcdefghijkl"
 
 
@@ -61,7 +64,7 @@ proxy: {{ workers: 1 }}
             {"kind": "vendor", "id": "v", "name": "V", "status": "approved"},
             {"kind": "vendor_key", "vendor": "v", "key": VENDOR, "random": True}]
     rows += [{"kind": "key", "practice": "p", "name": k, "owner": "u", "api": "standard",
-              "permissions": {"patient": "read"}, "key": k, "random": True} for k in KEYS]
+              "permissions": {"patient": "read"}, "key": k, "random": True} for k in KEYS + SILENT]
     open(f"{d}/i.jsonl", "w").write("".join(json.dumps(r) + "\n" for r in rows))
     told = subprocess.run([BIN, "import", "--config", f"{d}/postern.yaml", "--from", f"{d}/i.jsonl"],
                           capture_output=True, text=True)
