@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::{Figures, Journal};
-use crate::store::access::AccessStore;
+use crate::model::AccessRecord;
+use crate::store::StoreError;
+use crate::store::access::{AccessStore, ActivityQuery};
 use crate::telemetry::clock::Clock;
 
 pub mod alerts;
@@ -55,6 +57,22 @@ impl History {
     /// What the store said last of what endangers records.
     pub fn concerns(&self) -> Vec<String> {
         self.progress.concerns()
+    }
+
+    /// Every record that a query speaks of, a page at a time.
+    pub async fn each(
+        &self,
+        mut query: ActivityQuery,
+        mut take: impl FnMut(&AccessRecord<'_>),
+    ) -> Result<(), StoreError> {
+        loop {
+            let page = self.store.page(&query).await?;
+            page.records.iter().for_each(&mut take);
+            query.after = page.next;
+            if page.next.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     pub fn status(&self) -> (Figures, ShippingStatus) {

@@ -86,22 +86,16 @@ async fn used(
     let mut query = ActivityQuery::of(whose, AT_ONCE);
     (query.from, query.to) = (Some(from), Some(to));
     let mut used = Used::default();
-    loop {
-        let page = history.store.page(&query).await?;
+    let count = |record: &AccessRecord<'_>| {
+        let AccessRecord { opening, outcome, .. } = record;
         // Routes have an API; what the gateway answers itself has none.
-        let passed_on = page.records.iter().filter(|record| {
-            record.outcome.decision != Decision::Deny && !record.opening.api.is_empty()
-        });
-        for record in passed_on {
-            let AccessRecord { outcome, .. } = record;
+        if outcome.decision != Decision::Deny && !opening.api.is_empty() {
             used.requests += u64::from(outcome.count);
             used.bytes = used.bytes.saturating_add(outcome.bytes_in + outcome.bytes_out);
         }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(used),
-        }
-    }
+    };
+    history.each(query, count).await?;
+    Ok(used)
 }
 
 /// The same before anybody is served, when records of an earlier start may still be on their way into the store.

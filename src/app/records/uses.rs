@@ -102,12 +102,5 @@ async fn read_history(history: &History, seen: &mut Seen) -> Result<(), StoreErr
     query.from = Some(Timestamp::from_micros(latest.as_micros().saturating_sub(back)));
     query.to = Some(latest.after(Duration::from_micros(1)));
     (query.after, query.limit) = (None, AT_ONCE);
-    loop {
-        let page = history.store.page(&query).await?;
-        page.records.iter().for_each(|record| seen.take(record));
-        query.after = page.next;
-        if page.next.is_none() {
-            return Ok(());
-        }
-    }
+    history.each(query, |record| seen.take(record)).await
 }
