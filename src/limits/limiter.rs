@@ -109,7 +109,7 @@ impl Clock {
     }
 }
 
-impl Charge<'_> {
+impl<'p> Charge<'p> {
     /// Every bucket that it is held against, in the order in which they are told.
     pub(super) fn rates(&self) -> SmallVec<[(LimitKind, RateLimit); 5]> {
         let limits = self.plan.limits();
@@ -125,9 +125,10 @@ impl Charge<'_> {
         rates
     }
 
-    /// Nothing holds for it.
-    pub fn is_free(&self) -> bool {
-        self.who.own.is_none() && self.plan.is_empty()
+    /// For looking alone: at every limit that could hold for somebody, whatever is asked. None where none does.
+    pub fn of_a_look(plan: &'p Plan, who: Counted, at: Moment, clock: Clock) -> Option<Self> {
+        let (categories, cost) = (plan.all_categories(), NonZeroU32::MIN);
+        (!plan.is_free(&who)).then_some(Self { plan, who, categories, cost, at, clock })
     }
 
     pub(super) fn spent(&self, is_running: bool) -> Spent {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::config::{Config, LimitMode, Limits, StoreDown};
 use crate::model::{LimitKind, Need, RateLimit, ScopeId};
+use crate::registry::view::Counted;
 
 /// Places in the list of categories of a [`Plan`].
 pub type Categories = SmallVec<[u16; 2]>;
@@ -143,6 +144,11 @@ impl Plan {
             }
             kind => self.rate(kind, own).map(|rate| rate.to_string()).unwrap_or_default(),
         }
+    }
+
+    /// Whether nothing holds for a caller.
+    pub fn is_free(&self, who: &Counted) -> bool {
+        who.own.is_none() && self.is_empty()
     }
 
     /// `key`, `category:files`.

@@ -104,17 +104,10 @@ impl Looker {
         let (Some(who), Some(key)) = (snapshot.view.counted_by_id(id), kept) else {
             return Overview::of(plan, None, &[]);
         };
-        let charge = Charge {
-            plan,
-            who,
-            categories: plan.all_categories(),
-            cost: std::num::NonZeroU32::MIN,
-            at: self.limiter.moment(Instant::now()),
-            clock: Clock::at(self.registry.now()),
-        };
-        if charge.is_free() {
+        let (at, clock) = (self.limiter.moment(Instant::now()), Clock::at(self.registry.now()));
+        let Some(charge) = Charge::of_a_look(plan, who, at, clock) else {
             return Overview::of(plan, None, &[]);
-        }
+        };
         let names = Names {
             key: id.as_str(),
             practice: key.value.practice.as_str(),

@@ -255,9 +255,9 @@ fn a_key_of_its_own_limit_is_held_against_that_one() {
     let own = RateLimit::new(2, Duration::from_secs(3600), None).unwrap();
     for plan in [&wide, &none] {
         let mut own_limit = charge(plan, if plan.is_empty() { 2 } else { 1 });
-        assert_eq!(own_limit.is_free(), plan.is_empty());
+        assert_eq!(plan.is_free(&own_limit.who), plan.is_empty());
         own_limit.who.own = Some(own);
-        assert!(!own_limit.is_free());
+        assert!(!plan.is_free(&own_limit.who));
         assert!((0..2).all(|_| limiter.take(&own_limit).outcome.is_ok()));
         let verdict = limiter.take(&own_limit);
         assert_eq!(refused(&verdict), (LimitKind::Key, Some(1800 * SECOND)));

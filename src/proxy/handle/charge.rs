@@ -3,7 +3,6 @@
 //! What is taken is given back where the request goes nowhere after all. In observe mode nothing is refused, and the record
 //! says what would have been.
 
-use std::num::NonZeroU32;
 use std::time::Instant;
 
 use crate::limits::limiter::{Charge, Clock, Spent};
@@ -37,6 +36,9 @@ impl<'r> Exchange<'r, '_> {
         let Self { session, snapshot, arrival, facts, .. } = *self;
         let plan: &'r Plan = &snapshot.limits;
         let Some(who) = snapshot.view.counted(identity) else { return Ok(None) };
+        if plan.is_free(&who) {
+            return Ok(None);
+        }
         let limiting = &session.worker.limiting;
         let charge = Charge {
             plan,
@@ -47,9 +49,6 @@ impl<'r> Exchange<'r, '_> {
             at: limiting.limiter.moment(Instant::now()),
             clock: Clock::at(arrival.ts),
         };
-        if charge.is_free() {
-            return Ok(None);
-        }
         let verdict = limiting.take(&charge, &known.caller, arrival.id).await;
         if !plan.observes() && !verdict.standings.is_empty() {
             facts.standings.get_or_init(|| Box::new(verdict.standings));
@@ -105,17 +104,10 @@ impl<'r> Exchange<'r, '_> {
         let Some(who) = snapshot.view.counted(identity) else {
             return Overview::of(plan, None, &[]);
         };
-        let charge = Charge {
-            plan,
-            who,
-            categories: plan.all_categories(),
-            cost: NonZeroU32::MIN,
-            at: limiting.limiter.moment(arrival.at),
-            clock: Clock::at(arrival.ts),
-        };
-        if charge.is_free() {
+        let (at, clock) = (limiting.limiter.moment(arrival.at), Clock::at(arrival.ts));
+        let Some(charge) = Charge::of_a_look(plan, who, at, clock) else {
             return Overview::of(plan, None, &[]);
-        }
+        };
         let standings = limiting.look(&charge, caller).await;
         Overview::of(plan, who.own, &standings)
     }

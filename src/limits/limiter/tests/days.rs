@@ -116,7 +116,7 @@ fn unchanged_limits_keep_their_state_through_a_reload() {
     };
     assert_eq!(of(&turned), [Some(3), Some(1), Some(3)]);
     let off = plan_after("", Some(&turned));
-    assert!(charge(&off, 1).is_free());
+    assert!(off.is_free(&charge(&off, 1).who));
     let on = plan_after(text, Some(&off));
     assert_eq!(of(&on), [None, Some(1), Some(3)]);
     assert_eq!(left(&on, "daily_requests"), Some(4));
