@@ -7,6 +7,7 @@ use redis::{Arg, Cmd};
 
 use crate::model::Timestamp;
 use crate::store::limits::{Answer, Question, Settlement};
+use crate::store::redis::limits::batch::Batch;
 use crate::store::redis::limits::{RedisLimits, call};
 use crate::store::redis::tests::server::Redis;
 use crate::store::redis::tests::single;
@@ -42,7 +43,7 @@ impl Simulated {
     pub(crate) async fn start() -> Self {
         let server = Redis::start_plain(&["--save", ""]);
         let node = RedisLimits::new(&single(&server)).unwrap();
-        node.greet_once().await.unwrap();
+        node.line.greet().await.unwrap();
         let bucket = include_str!("bucket.lua");
         let load = |source: String| server.command(&["SCRIPT", "LOAD", &source]);
         Self {
@@ -72,22 +73,30 @@ impl Simulated {
     }
 
     pub(crate) async fn take(&self, question: &Question, now: u64) -> Answer {
-        let command = Self::at(&call::take(question), &self.take, now);
-        let told: Vec<u64> = self.node.ask(&command).await.unwrap();
-        let answer = call::read(&told, question.rates.len()).unwrap();
-        assert_eq!(answer.now, Timestamp::from_micros(now.try_into().unwrap()));
-        answer
+        self.take_all(std::slice::from_ref(question), now).await.remove(0)
+    }
+
+    /// In one batch.
+    pub(crate) async fn take_all(&self, questions: &[Question], now: u64) -> Vec<Answer> {
+        let mut batch = Batch::default();
+        assert!(questions.iter().all(|question| batch.take(question)));
+        let command = Self::at(&batch.command().unwrap(), &self.take, now);
+        let told: Vec<u64> = self.node.line.ask(&command).await.unwrap();
+        let answers = batch.read(&told).unwrap();
+        let now = Timestamp::from_micros(now.try_into().unwrap());
+        assert!(answers.iter().all(|answer| answer.now == now));
+        answers
     }
 
     pub(crate) async fn settle(&self, settlements: &[Settlement], now: u64) {
         let command = Self::at(&call::settle(settlements), &self.settle, now);
-        self.node.ask::<()>(&command).await.unwrap();
+        self.node.line.ask::<()>(&command).await.unwrap();
     }
 
     pub(crate) async fn renew(&self, requests: &[&str], lease: Duration, now: u64) {
         let named = |request: &&str| ("a".to_owned(), (*request).to_owned());
         let running: Vec<_> = requests.iter().map(named).collect();
         let command = Self::at(&call::renew(&running, lease), &self.renew, now);
-        self.node.ask::<()>(&command).await.unwrap();
+        self.node.line.ask::<()>(&command).await.unwrap();
     }
 }

@@ -1,47 +1,45 @@
--- Decides over all limits of one request: takes from all of them, or from none. Writes nothing else, unless the node believes
--- in more than is known here, which the other nodes should believe, too; or what is kept is of a time to come, since the
--- clock was set back: it is kept anew as of now.
+-- Decides over the requests of a batch, one after the other: takes from all limits of a request, or from none. What several
+-- of them are held to is read and written once. Writes nothing else, unless the node believes in more than is known here, which
+-- the other nodes should believe, too; or what is kept is of a time to come, since the clock was set back: it is kept anew as of
+-- now.
 --
--- KEYS     {postern:limits}:KIND:NAME of each rate; then {postern:limits}:day:KEY, if a quota holds; then
---          {postern:limits}:running:KEY, if the number of those that run at once does
+-- KEYS     {postern:limits}:KIND:NAME of each rate; then {postern:limits}:day:KEY of each quota; then
+--          {postern:limits}:running:KEY, where the number of those that run at once is limited
 --
--- ARGV[1]  1: only look
--- ARGV[2]  microseconds since 1970: by this clock the node asked no later; empty where it cannot tell
--- ARGV[3]  how many rates
--- ARGV[4]  1: a quota holds
--- ARGV[5]  1: the number of those that run does
--- then     of each rate, in nanoseconds: for one unit to come back, what the bucket holds, what is taken, and what the node
---          believes was owed when it asked
--- then     of the quota: the most requests and the most bytes, each empty where it does not hold; the day that the node
---          believes in, and what it believes was used of it: requests, bytes
--- then     of those that run: the most, how many the node runs itself, the id of the request, its lease in microseconds
+-- ARGV[1]  JSON, as batch.rs says:
+--   at         microseconds since 1970: by this clock the node asked no later; not there where it cannot tell
+--   rates      of each in the order of KEYS, in nanoseconds: for one unit to come back, what the bucket holds, both as text, and
+--              what the node believes was owed
+--   days       of each in the order of KEYS, what the node believes of it: the day, its requests and bytes
+--   questions  of each request, where they hold:
+--     rates    the number of each, and what is taken from it
+--     day      its number, and the most requests and the most bytes, each false where it does not hold
+--     running  its number, the most, how many the node runs itself, the id of the request, its lease in microseconds
+--     looks    true: take nothing
 --
--- Returns 1 if it was taken, or could be; the time by this clock; the day, its requests and bytes; how many run; and what is
--- owed of each rate.
+-- Times of a bucket that holds more than PLAIN are text.
+--
+-- Returns the time by this clock; then of each request: 1 if it was taken, or could be; the day, its requests and bytes; how
+-- many run; and what is owed of each rate.
 
 -- A node waits no longer for an answer (DEADLINE in src/limits/shared.rs), so what it believes is no older.
 local DEADLINE = 100e3
 
-local looks = ARGV[1] == '1'
-local asked = tonumber(ARGV[2])
-local late = asked and math.min(math.max(now - asked, 0), DEADLINE) * 1000 or 0
-local rates = tonumber(ARGV[3])
-local strings = rates + tonumber(ARGV[4])
-local kept = strings > 0 and redis.call('MGET', unpack(KEYS, 1, strings)) or {}
-local at = 5
-local fits = true
-
--- Of digits: a time of less than eleven days, of which a double holds every nanosecond, and sums of it.
+-- So many digits: a time of less than eleven days, of which a double holds every nanosecond, and sums of it.
 local PLAIN = 15
 
--- What is owed of each before and after, as times are told in bucket.lua.
-local before_s, before_n, after_s, after_n, is_news = {}, {}, {}, {}, {}
-for number = 1, rates do
-  local interval, fill = ARGV[at + 1], ARGV[at + 2]
-  local is_plain = #fill <= PLAIN
-  if is_plain then
-    local whole, taken, believed = tonumber(fill), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]) - late
-    local n, is_ahead = 0, false
+local batch = cjson.decode(ARGV[1])
+local asked, rates, days, questions = batch.at, batch.rates, batch.days, batch.questions
+local late = asked and math.min(math.max(now - asked, 0), DEADLINE) * 1000 or 0
+local strings = #rates + #days
+local kept = strings > 0 and redis.call('MGET', unpack(KEYS, 1, strings)) or {}
+
+-- Of each rate: what is owed, as times are told in bucket.lua, or in nanoseconds alone where `whole` is there.
+local owed_s, owed_n, whole, whole_s, is_news = {}, {}, {}, {}, {}
+for number, rate in ipairs(rates) do
+  local interval, fill, believed = rate[1], rate[2], rate[3]
+  if #fill <= PLAIN then
+    local most, n, is_ahead = tonumber(fill), 0, false
     local since, debt, was, held = string.match(kept[number] or '', KEPT)
     if was == interval and held == fill then
       local gone = now - tonumber(since)
@@ -52,14 +50,11 @@ for number = 1, rates do
       s, n, is_ahead = owed(kept[number], interval, fill)
       n = s * SECOND + n
     end
-    is_news[number] = believed > n or is_ahead
-    n = math.min(math.max(n, believed), whole)
-    before_n[number], after_n[number] = n, n + taken
-    fits = fits and n + taken <= whole
+    is_news[number] = believed - late > n or is_ahead
+    owed_n[number], whole[number] = math.min(math.max(n, believed - late), most), most
   else
     local fs, fn = split(fill)
-    local ts, tn = split(ARGV[at + 3])
-    local bs, bn = split(ARGV[at + 4])
+    local bs, bn = split(believed)
     bs, bn = rest(bs, bn, 0, late)
     local s, n, is_ahead = owed(kept[number], interval, fill)
     is_news[number] = is_ahead
@@ -70,83 +65,131 @@ for number = 1, rates do
     if less(fs, fn, s, n) then
       s, n = fs, fn
     end
-    before_s[number], before_n[number] = s, n
-    s, n = sum(s, n, ts, tn)
-    after_s[number], after_n[number] = s, n
-    fits = fits and not less(fs, fn, s, n)
+    owed_s[number], owed_n[number], whole_s[number] = s, n, { fs, fn }
   end
-  at = at + 4
 end
 
-local day, requests, bytes = math.floor(now / DAY), 0, 0
-local counts, is_news_of_day = false, false
-if ARGV[4] == '1' then
-  local known, known_requests, known_bytes, is_wrong = used(kept[strings])
-  is_news_of_day = is_wrong
+local today = math.floor(now / DAY)
+for number, believed in ipairs(days) do
+  local known, requests, bytes, is_wrong = used(kept[#rates + number])
   -- A clock that was set back begins no new day.
-  day = math.max(day, known or 0)
-  if known == day then
-    requests, bytes = known_requests, known_bytes
+  local day = { day = math.max(today, known or 0), requests = 0, bytes = 0, is_news = is_wrong }
+  if known == day.day then
+    day.requests, day.bytes = requests, bytes
   end
-  if tonumber(ARGV[at + 3]) == day then
-    local believed_requests, believed_bytes = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-    is_news_of_day = is_news_of_day or believed_requests > requests or believed_bytes > bytes
-    requests, bytes = math.max(requests, believed_requests), math.max(bytes, believed_bytes)
+  if believed[1] == day.day then
+    day.is_news = day.is_news or believed[2] > day.requests or believed[3] > day.bytes
+    day.requests, day.bytes = math.max(day.requests, believed[2]), math.max(day.bytes, believed[3])
   end
-  local most_requests, most_bytes = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  counts = most_requests ~= nil
-  if (most_requests and requests >= most_requests) or (most_bytes and bytes >= most_bytes) then
-    fits = false
-  end
-  at = at + 5
+  days[number] = day
 end
 
-local running, set = 0, KEYS[strings + 1]
-if ARGV[5] == '1' then
-  running = math.max(redis.call('ZCOUNT', set, '(' .. moment, '+inf'), tonumber(ARGV[at + 2]))
-  if running >= tonumber(ARGV[at + 1]) then
-    fits = false
-    -- One whose lease ends later than one that begins now was leased by a clock that was ahead: it has as long as that one.
-    local last = string.format('%.0f', now + tonumber(ARGV[at + 4]))
-    local wrong = looks and {} or redis.call('ZRANGEBYSCORE', set, '(' .. last, '+inf')
-    for _, request in ipairs(wrong) do
-      redis.call('ZADD', set, last, request)
-    end
-    if #wrong > 0 then
-      redis.call('PEXPIRE', set, string.format('%.0f', math.ceil(tonumber(ARGV[at + 4]) / 1000) + 1000))
-    end
+-- Of each number of those that run: how many there are, and the requests that begin with when their leases end.
+local sets = {}
+local function set_of(number)
+  if not sets[number] then
+    local key = KEYS[strings + number]
+    sets[number] = { key = key, count = redis.call('ZCOUNT', key, '(' .. moment, '+inf'), begun = {} }
+  end
+  return sets[number]
+end
+
+-- One whose lease ends later than one that begins now was leased by a clock that was ahead: it has as long as that one.
+local function mend(set, lease)
+  local last = string.format('%.0f', now + lease)
+  local wrong = redis.call('ZRANGEBYSCORE', set.key, '(' .. last, '+inf')
+  for _, request in ipairs(wrong) do
+    redis.call('ZADD', set.key, last, request)
+  end
+  if #wrong > 0 then
+    redis.call('PEXPIRE', set.key, string.format('%.0f', math.ceil(lease / 1000) + 1000))
   end
 end
 
-local takes = fits and not looks
-local debts_s, debts_n = before_s, before_n
-if takes then
-  debts_s, debts_n = after_s, after_n
+local function has_room(number, taken)
+  if whole[number] then
+    return owed_n[number] + taken <= whole[number]
+  end
+  local s, n = sum(owed_s[number], owed_n[number], split(taken))
+  return not less(whole_s[number][1], whole_s[number][2], s, n)
 end
-local answer = {}
-for number = 1, rates do
-  local s, n = debts_s[number], debts_n[number]
-  if takes or (is_news[number] and not looks) then
-    local place = 5 + 4 * (number - 1)
-    answer[6 + number] = keep(KEYS[number], s, n, ARGV[place + 1], ARGV[place + 2])
+
+local function take(number, taken)
+  if whole[number] then
+    owed_n[number] = owed_n[number] + taken
   else
-    answer[6 + number] = join(s, n)
+    owed_s[number], owed_n[number] = sum(owed_s[number], owed_n[number], split(taken))
   end
 end
-if takes and counts then
-  requests = requests + 1
-end
-if (takes and counts) or (is_news_of_day and not looks) then
-  keep_day(KEYS[strings], day, requests, bytes)
-end
-if takes and ARGV[5] == '1' then
-  local lease = tonumber(ARGV[at + 4])
-  redis.call('ZREMRANGEBYSCORE', set, '-inf', moment)
-  redis.call('ZADD', set, string.format('%.0f', now + lease), ARGV[at + 3])
-  redis.call('PEXPIRE', set, string.format('%.0f', math.ceil(lease / 1000) + 1000))
-  running = running + 1
+
+local told, is_changed = { now }, {}
+for _, question in ipairs(questions) do
+  local wanted, looks, fits = question.rates, question.looks, true
+  for at = 1, #wanted, 2 do
+    fits = has_room(wanted[at], wanted[at + 1]) and fits
+  end
+  local day, counts
+  if question.day then
+    local number, most_requests, most_bytes = unpack(question.day)
+    day, counts = days[number], most_requests
+    if (most_requests and day.requests >= most_requests) or (most_bytes and day.bytes >= most_bytes) then
+      fits = false
+    end
+  end
+  local running, set, lease = 0, nil, nil
+  if question.running then
+    local number, most, own = unpack(question.running)
+    set, lease = set_of(number), question.running[5]
+    running = math.max(set.count, own)
+    if running >= most then
+      fits = false
+      if not looks then
+        mend(set, lease)
+      end
+    end
+  end
+  local takes = fits and not looks
+  if takes then
+    for at = 1, #wanted, 2 do
+      take(wanted[at], wanted[at + 1])
+    end
+    if counts then
+      day.requests = day.requests + 1
+    end
+    if set then
+      local begun = set.begun
+      begun[#begun + 1], begun[#begun + 2] = string.format('%.0f', now + lease), question.running[4]
+      set.count, set.lease, running = set.count + 1, math.max(set.lease or 0, lease), running + 1
+    end
+  end
+  local from = #told
+  told[from + 1], told[from + 2] = fits and 1 or 0, day and day.day or today
+  told[from + 3], told[from + 4], told[from + 5] = day and day.requests or 0, day and day.bytes or 0, running
+  for at = 1, #wanted, 2 do
+    local number = wanted[at]
+    told[#told + 1] = whole[number] and owed_n[number] or join(owed_s[number], owed_n[number])
+    is_changed[number] = is_changed[number] or takes or (is_news[number] and not looks)
+  end
+  if day then
+    day.is_changed = day.is_changed or (takes and counts) or (day.is_news and not looks)
+  end
 end
 
-answer[1], answer[2], answer[3] = fits and 1 or 0, now, day
-answer[4], answer[5], answer[6] = requests, bytes, running
-return answer
+for number in pairs(is_changed) do
+  if is_changed[number] then
+    keep(KEYS[number], owed_s[number], owed_n[number], rates[number][1], rates[number][2])
+  end
+end
+for number, day in ipairs(days) do
+  if day.is_changed then
+    keep_day(KEYS[#rates + number], day.day, day.requests, day.bytes)
+  end
+end
+for _, set in pairs(sets) do
+  if set.lease then
+    redis.call('ZREMRANGEBYSCORE', set.key, '-inf', moment)
+    redis.call('ZADD', set.key, unpack(set.begun))
+    redis.call('PEXPIRE', set.key, string.format('%.0f', math.ceil(set.lease / 1000) + 1000))
+  end
+end
+return told

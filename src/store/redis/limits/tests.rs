@@ -13,6 +13,7 @@ use crate::store::redis::limits::RedisLimits;
 use crate::store::redis::tests::server::Redis;
 use crate::store::redis::tests::{Clustered, Sentinels, single};
 
+mod batches;
 mod scripts;
 
 /// Far above any deadline of the store's, on a machine that is busy.
@@ -83,7 +84,7 @@ async fn a_redis_that_forgot_its_scripts_or_was_away_is_greeted_and_counts_again
     assert!(node.decide(&question).await.unwrap().is_admitted);
     assert_eq!(server.command(&["SCRIPT", "FLUSH"]), "OK");
     unavailable(&node.decide(&question).await);
-    assert!(node.held().way.is_none(), "a connection without scripts is kept");
+    assert!(!node.line.is_there(), "a connection without scripts is kept");
     greeted(&node).await;
     assert!(node.decide(&question).await.unwrap().is_admitted);
     server.end();
@@ -113,11 +114,11 @@ async fn a_silent_connection_is_given_up_and_a_late_answer_is_nobodys() {
         let debt = node.decide(&own).await.unwrap().debts[0];
         assert_eq!(debt.div_ceil(HOUR), u64::from(2 * round));
     }
-    assert!(node.held().way.is_some(), "given up, though only a caller went");
+    assert!(node.line.is_there(), "given up, though only a caller went");
     server.stop();
     let late = question("key:late", 7);
-    assert!(timeout(super::SILENT * 2, node.decide(&late)).await.is_err());
-    assert!(node.held().way.is_none(), "a silent connection is kept");
+    unavailable(&timeout(HANG, node.decide(&late)).await.unwrap());
+    assert!(!node.line.is_there(), "a silent connection is kept");
     unavailable(&node.decide(&late).await);
     server.go_on();
     greeted(&node).await;

@@ -1,0 +1,92 @@
+//! Questions that wait to be asked together.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use crate::store::StoreError;
+use crate::store::limits::{Answer, Question};
+use crate::store::redis::fault::{Kind, Trouble};
+use crate::store::redis::limits::batch::Batch;
+use crate::store::redis::limits::line::Line;
+
+type Asker = oneshot::Sender<Result<Answer, StoreError>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Gathering(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    questions: Vec<(Question, Asker)>,
+    /// Somebody asks, until nothing waits.
+    is_asked: bool,
+}
+
+/// Whoever asks goes, with what he had in hand: the next question finds another one.
+struct Leave<'g>(&'g Gathering);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        *self.0.waiting() = Waiting::default();
+    }
+}
+
+impl Gathering {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True: nobody asks; the caller is to have it done.
+    pub(super) fn push(&self, question: Question, asker: Asker) -> bool {
+        let mut waiting = self.waiting();
+        waiting.questions.push((question, asker));
+        !mem::replace(&mut waiting.is_asked, true)
+    }
+
+    /// Adds what waits to what is asked already, but for those who have gone.
+    fn is_over(&self, asked: &mut Vec<(Question, Asker)>) -> bool {
+        let mut waiting = self.waiting();
+        asked.append(&mut waiting.questions);
+        asked.retain(|(_, asker)| !asker.is_closed());
+        waiting.is_asked = !asked.is_empty();
+        asked.is_empty()
+    }
+
+    /// Until nothing waits.
+    pub(super) async fn ask_all(&self, line: &Line) {
+        let leave = Leave(self);
+        let mut asked = Vec::new();
+        loop {
+            // Whatever else is ready to run in this turn may have a question, too.
+            yield_now().await;
+            if self.is_over(&mut asked) {
+                // Nothing is left to be said, and who comes now finds another one.
+                mem::forget(leave);
+                return;
+            }
+            let mut batch = Batch::default();
+            let count = asked.iter().take_while(|(question, _)| batch.take(question)).count();
+            let answers = ask(line, &batch).await;
+            let askers = asked.drain(..count).map(|(_, asker)| asker);
+            match answers {
+                Ok(answers) => {
+                    askers.zip(answers).for_each(|(asker, answer)| tell(asker, Ok(answer)))
+                }
+                Err(trouble) => askers.for_each(|asker| tell(asker, Err(trouble.clone().into()))),
+            }
+        }
+    }
+}
+
+fn tell(asker: Asker, answer: Result<Answer, StoreError>) {
+    // Who has gone does not want to know.
+    let _gone = asker.send(answer);
+}
+
+async fn ask(line: &Line, batch: &Batch<'_>) -> Result<Vec<Answer>, Trouble> {
+    let told: Vec<u64> = line.ask_in_time(&batch.command()?).await?;
+    let form = || Trouble::new(Kind::Nonsense, "Redis: limits were told in another form");
+    batch.read(&told).ok_or_else(form)
+}
