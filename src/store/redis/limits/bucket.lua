@@ -9,7 +9,7 @@ local SECOND = 1e9
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1e6 + tonumber(time[2])
-local moment = string.format('%.0f', now)
+local moment = string.format('%d', now)
 
 local function split(text)
   local cut = #text - 9
@@ -21,9 +21,9 @@ end
 
 local function join(s, n)
   if s == nil or s == 0 then
-    return string.format('%.0f', n)
+    return string.format('%d', n)
   end
-  return string.format('%.0f%09.0f', s, n)
+  return string.format('%d%09d', s, n)
 end
 
 local function less(as, an, bs, bn)
@@ -126,7 +126,7 @@ end
 local function keep(key, s, n, interval, fill)
   local debt = join(s, n)
   local kept = moment .. ' ' .. debt .. ' ' .. interval .. ' ' .. fill
-  redis.call('SET', key, kept, 'PX', (s or 0) * 1000 + math.ceil(n / 1e6) + 1000)
+  redis.call('SET', key, kept, 'PX', string.format('%d', (s or 0) * 1000 + math.ceil(n / 1e6) + 1000))
   return debt
 end
 
@@ -148,7 +148,7 @@ end
 local function keep_day(key, day, requests, bytes)
   local left = math.ceil(((day + 1) * DAY - now) / 1000) + 3600e3
   if left > 0 then
-    local kept = string.format('%.0f %.0f %.0f', day, requests, bytes)
-    redis.call('SET', key, kept, 'PX', string.format('%.0f', left))
+    local kept = string.format('%d %d %d', day, requests, bytes)
+    redis.call('SET', key, kept, 'PX', string.format('%d', left))
   end
 end

@@ -20,16 +20,25 @@ pub(super) struct Gathering(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     questions: Vec<(Question, Asker)>,
-    /// Somebody asks, until nothing waits.
-    is_asked: bool,
+    /// How many calls are on their way, or soon will be.
+    calls: usize,
 }
 
-/// Whoever asks goes, with what he had in hand: the next question finds another one.
+/// So that Redis and the worker need not wait for each other. More would only make the batches smaller.
+const CALLS: usize = 2;
+/// So many wait no longer for the answer of a call that is on its way.
+const MANY: usize = 8;
+
+/// One call goes, with what it had in hand; with the last of them, all that waits.
 struct Leave<'g>(&'g Gathering);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        *self.0.waiting() = Waiting::default();
+        let mut waiting = self.0.waiting();
+        waiting.calls -= 1;
+        if waiting.calls == 0 {
+            waiting.questions.clear();
+        }
     }
 }
 
@@ -38,11 +47,16 @@ impl Gathering {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True: nobody asks; the caller is to have it done.
+    /// True: the caller is to have it asked.
     pub(super) fn push(&self, question: Question, asker: Asker) -> bool {
         let mut waiting = self.waiting();
         waiting.questions.push((question, asker));
-        !mem::replace(&mut waiting.is_asked, true)
+        let is_wanted = match waiting.calls {
+            0 => true,
+            calls => calls < CALLS && waiting.questions.len() >= MANY,
+        };
+        waiting.calls += usize::from(is_wanted);
+        is_wanted
     }
 
     /// Adds what waits to what is asked already, but for those who have gone.
@@ -50,7 +64,7 @@ impl Gathering {
         let mut waiting = self.waiting();
         asked.append(&mut waiting.questions);
         asked.retain(|(_, asker)| !asker.is_closed());
-        waiting.is_asked = !asked.is_empty();
+        waiting.calls -= usize::from(asked.is_empty());
         asked.is_empty()
     }
 

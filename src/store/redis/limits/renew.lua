@@ -12,7 +12,7 @@ local lease = tonumber(ARGV[1])
 
 for number = 1, #KEYS do
   local set, request = KEYS[number], ARGV[number + 1]
-  redis.call('ZADD', set, string.format('%.0f', now + lease), request)
-  redis.call('PEXPIRE', set, string.format('%.0f', math.ceil(lease / 1000) + 1000))
+  redis.call('ZADD', set, string.format('%d', now + lease), request)
+  redis.call('PEXPIRE', set, string.format('%d', math.ceil(lease / 1000) + 1000))
 end
 return 'OK'

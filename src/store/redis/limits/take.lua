@@ -96,37 +96,33 @@ end
 
 -- One whose lease ends later than one that begins now was leased by a clock that was ahead: it has as long as that one.
 local function mend(set, lease)
-  local last = string.format('%.0f', now + lease)
+  local last = string.format('%d', now + lease)
   local wrong = redis.call('ZRANGEBYSCORE', set.key, '(' .. last, '+inf')
   for _, request in ipairs(wrong) do
     redis.call('ZADD', set.key, last, request)
   end
   if #wrong > 0 then
-    redis.call('PEXPIRE', set.key, string.format('%.0f', math.ceil(lease / 1000) + 1000))
+    redis.call('PEXPIRE', set.key, string.format('%d', math.ceil(lease / 1000) + 1000))
   end
 end
 
-local function has_room(number, taken)
-  if whole[number] then
-    return owed_n[number] + taken <= whole[number]
-  end
+-- Of what is told in two numbers.
+local function has_long_room(number, taken)
   local s, n = sum(owed_s[number], owed_n[number], split(taken))
   return not less(whole_s[number][1], whole_s[number][2], s, n)
-end
-
-local function take(number, taken)
-  if whole[number] then
-    owed_n[number] = owed_n[number] + taken
-  else
-    owed_s[number], owed_n[number] = sum(owed_s[number], owed_n[number], split(taken))
-  end
 end
 
 local told, is_changed = { now }, {}
 for _, question in ipairs(questions) do
   local wanted, looks, fits = question.rates, question.looks, true
   for at = 1, #wanted, 2 do
-    fits = has_room(wanted[at], wanted[at + 1]) and fits
+    local number, taken = wanted[at], wanted[at + 1]
+    local most = whole[number]
+    if most then
+      fits = fits and owed_n[number] + taken <= most
+    else
+      fits = fits and has_long_room(number, taken)
+    end
   end
   local day, counts
   if question.day then
@@ -151,14 +147,20 @@ for _, question in ipairs(questions) do
   local takes = fits and not looks
   if takes then
     for at = 1, #wanted, 2 do
-      take(wanted[at], wanted[at + 1])
+      local number, taken = wanted[at], wanted[at + 1]
+      is_changed[number] = true
+      if whole[number] then
+        owed_n[number] = owed_n[number] + taken
+      else
+        owed_s[number], owed_n[number] = sum(owed_s[number], owed_n[number], split(taken))
+      end
     end
     if counts then
       day.requests = day.requests + 1
     end
     if set then
       local begun = set.begun
-      begun[#begun + 1], begun[#begun + 2] = string.format('%.0f', now + lease), question.running[4]
+      begun[#begun + 1], begun[#begun + 2] = string.format('%d', now + lease), question.running[4]
       set.count, set.lease, running = set.count + 1, math.max(set.lease or 0, lease), running + 1
     end
   end
@@ -168,7 +170,9 @@ for _, question in ipairs(questions) do
   for at = 1, #wanted, 2 do
     local number = wanted[at]
     told[#told + 1] = whole[number] and owed_n[number] or join(owed_s[number], owed_n[number])
-    is_changed[number] = is_changed[number] or takes or (is_news[number] and not looks)
+    if is_news[number] and not looks then
+      is_changed[number] = true
+    end
   end
   if day then
     day.is_changed = day.is_changed or (takes and counts) or (day.is_news and not looks)
@@ -176,9 +180,7 @@ for _, question in ipairs(questions) do
 end
 
 for number in pairs(is_changed) do
-  if is_changed[number] then
-    keep(KEYS[number], owed_s[number], owed_n[number], rates[number][1], rates[number][2])
-  end
+  keep(KEYS[number], owed_s[number], owed_n[number], rates[number][1], rates[number][2])
 end
 for number, day in ipairs(days) do
   if day.is_changed then
@@ -189,7 +191,7 @@ for _, set in pairs(sets) do
   if set.lease then
     redis.call('ZREMRANGEBYSCORE', set.key, '-inf', moment)
     redis.call('ZADD', set.key, unpack(set.begun))
-    redis.call('PEXPIRE', set.key, string.format('%.0f', math.ceil(set.lease / 1000) + 1000))
+    redis.call('PEXPIRE', set.key, string.format('%d', math.ceil(set.lease / 1000) + 1000))
   end
 end
 return told
