@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, Version};
@@ -15,11 +16,12 @@ use hyper::body::Incoming;
 use crate::config::Config;
 use crate::model::{Caller, Method, Refusal, RequestId, TraceParent};
 use crate::policy::{Admission, Target};
-use crate::proxy::body::response::Lease;
-use crate::proxy::body::{RequestBody, ResponseBody};
+use crate::proxy::body::response::{Lease, UpstreamBody};
+use crate::proxy::body::{BodyFault, RequestBody, ResponseBody};
 use crate::proxy::recording::Slot;
 use crate::proxy::snapshot::Snapshot;
-use crate::proxy::upstream::connection::Unanswered;
+use crate::proxy::upstream::awaited::Unanswered;
+use crate::proxy::upstream::http1::Question;
 use crate::proxy::upstream::outgoing::Outgoing;
 use crate::proxy::upstream::pool::{Carrier, Freshness, Lane, NoCarrier, Room, bit};
 use crate::proxy::upstream::{Peer, Pools, Shared};
@@ -35,6 +37,9 @@ use order::{Addressee, Order, forwarded_target};
 use rewrite::Public;
 
 pub use crate::proxy::websocket::websocket;
+
+/// A body so short is waited for before an upstream is asked, and leaves with its head.
+const SHORT: usize = 16 * 1024;
 
 /// The facts of a request that may pass.
 #[derive(Debug)]
@@ -121,14 +126,13 @@ pub(crate) async fn deliver(
     body: Outgoing,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let lane = pools.lane(shared);
-    let (response, lease) = exchange(pools, &lane, shared, order, parts, body).await?;
+    let (mut head, body) = exchange(pools, &lane, shared, order, parts, body).await?;
     // An upgrade that nobody asked for: what follows on that connection is no answer.
-    if response.status().is_informational() {
+    if head.status.is_informational() {
         return Err(Refusal::UpstreamProtocolError);
     }
-    let (mut head, incoming) = response.into_parts();
     answer::tidy(&mut head, order.public(shared), order.request_id)?;
-    let body = answer::settle(incoming, lease, shared.spec.response_timeout).await?;
+    let body = answer::settle(body).await?;
     Ok(Response::from_parts(head, body))
 }
 
@@ -140,9 +144,12 @@ async fn exchange(
     order: &Order<'_>,
     parts: &Parts,
     mut body: Outgoing,
-) -> Result<(Response<Incoming>, Lease), Refusal> {
+) -> Result<(http::response::Parts, UpstreamBody), Refusal> {
     let repeatable = order.method.is_idempotent() && body.is_empty();
     let fault = body.fault();
+    if !body.gather(SHORT).await {
+        return Err(fault.and_then(|cell| cell.get()).unwrap_or(BodyFault::Broken).refusal());
+    }
     let patience = shared.spec.response_timeout;
     let (mut unreached, mut again) = (0, false);
     let mut freshness = Freshness::Any;
@@ -173,18 +180,12 @@ async fn exchange(
         let host = station.host.as_ref().ok_or(Refusal::UpstreamUnreachable)?;
         let version = if carrier.is_shared() { Version::HTTP_2 } else { Version::HTTP_11 };
         let to = addressee(lane, shared, peer, host, version);
-        let request = order
-            .request(parts, to, body)
-            .map_err(|_| Refusal::MalformedRequest("a header cannot be forwarded"))?;
-        let outcome = match &mut carrier {
-            Carrier::Whole(connection) => connection.exchange(request, patience).await,
-            Carrier::Shared(stream) => stream.exchange(request, patience).await,
-        };
+        let outcome = ask(order, &mut carrier, to, parts, body, patience).await?;
         let failure = match outcome {
-            Ok(response) => {
+            Ok((head, incoming)) => {
                 peer.fared_well();
-                let lane = Rc::clone(lane);
-                return Ok((response, Lease { lane, endpoint, carrier, progress }));
+                let lease = Lease { lane: Rc::clone(lane), endpoint, carrier, progress };
+                return Ok((head, UpstreamBody::new(incoming, lease, patience)));
             }
             Err(failure) => failure,
         };
@@ -210,6 +211,35 @@ async fn exchange(
     Err(Refusal::UpstreamUnreachable)
 }
 
+type Answered = Result<(http::response::Parts, Option<Incoming>), Unanswered>;
+
+async fn ask(
+    order: &Order<'_>,
+    carrier: &mut Carrier,
+    to: Addressee<'_>,
+    parts: &Parts,
+    body: Outgoing,
+    patience: Duration,
+) -> Result<Answered, Refusal> {
+    let unsayable = || Refusal::MalformedRequest("a header cannot be forwarded");
+    if let Carrier::Whole(connection) = carrier {
+        let bytes = order.bytes(parts, to, &body).ok_or_else(unsayable)?;
+        let is_head = order.method == Method::Head;
+        let question = Question { bytes, is_head, patience, block: to.heard };
+        return Ok(connection.exchange(question, body).await.map(|head| (head, None)));
+    }
+    let request = order.request(parts, to, body).map_err(|_| unsayable())?;
+    let answer = match carrier {
+        Carrier::Shared(stream) => stream.exchange(request, patience).await,
+        Carrier::Upgradeable(connection) => connection.exchange(request, patience).await,
+        Carrier::Whole(_) => return Err(Refusal::UpstreamUnreachable),
+    };
+    Ok(answer.map(|answer| {
+        let (head, incoming) = answer.into_parts();
+        (head, Some(incoming))
+    }))
+}
+
 pub(crate) fn addressee<'a>(
     lane: &'a Lane,
     shared: &'a Shared,
@@ -224,6 +254,7 @@ pub(crate) fn addressee<'a>(
         preserve_host: shared.spec.preserve_host,
         headers: &lane.headers,
         said: &lane.said,
+        heard: &lane.heard,
         version,
     }
 }

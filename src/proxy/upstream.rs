@@ -13,16 +13,18 @@ use rustls_pki_types::ServerName;
 
 use crate::config::{Endpoint, Fault, Upstream, UpstreamTls};
 
+pub(crate) mod awaited;
 pub(crate) mod berth;
 pub(crate) mod connect;
-pub(crate) mod connection;
 pub(crate) mod deadline;
 pub(crate) mod health;
+pub(crate) mod http1;
 pub(crate) mod multiplex;
 pub(crate) mod outgoing;
 pub(crate) mod pool;
 mod probe;
 pub(crate) mod tls;
+pub(crate) mod upgrade;
 
 pub use pool::Pools;
 pub use probe::probe;

@@ -27,16 +27,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::model::{Outcome, Refusal};
 use crate::proxy::body::ResponseBody;
-use crate::proxy::body::response::Lease;
+use crate::proxy::body::response::{Lease, UpstreamBody};
 use crate::proxy::forward::order::Order;
 use crate::proxy::forward::{Passage, addressee, answer, place_order};
 use crate::proxy::open::Open;
 use crate::proxy::recording::Slot;
 use crate::proxy::snapshot::Snapshot;
+use crate::proxy::upstream::awaited::Unanswered;
 use crate::proxy::upstream::connect::{Offer, connect};
-use crate::proxy::upstream::connection::{Connection, Unanswered};
 use crate::proxy::upstream::outgoing::Outgoing;
 use crate::proxy::upstream::pool::{Carrier, bit};
+use crate::proxy::upstream::upgrade::Upgradeable;
 use crate::proxy::upstream::{Pools, Shared};
 use crate::proxy::worker::Worker;
 
@@ -90,7 +91,9 @@ pub(crate) async fn open_tunnel(
     if !response.status().is_informational() {
         let (mut head, incoming) = response.into_parts();
         answer::tidy(&mut head, order.public(shared), order.request_id)?;
-        let body = answer::settle(incoming, lease, shared.spec.response_timeout).await?;
+        let patience = shared.spec.response_timeout;
+        let body = UpstreamBody::new(Some(incoming), lease, patience);
+        let body = answer::settle(body).await?;
         return Ok(Response::from_parts(head, body));
     }
     if !accepts(response.headers(), expected) {
@@ -192,7 +195,7 @@ async fn shake_hands(
         };
         let berth = pools.berth(order.most_connections).ok_or(Refusal::Overloaded)?;
         let opened = match connect(shared, peer, Offer::Http1Only).await {
-            Ok(transport) => Connection::open_for_upgrade(transport, berth).await,
+            Ok(transport) => Upgradeable::open(transport, berth).await,
             Err(unreached) => Err(unreached),
         };
         let Ok(mut connection) = opened else {
@@ -208,7 +211,7 @@ async fn shake_hands(
         request.headers_mut().insert(header::CONNECTION, UPGRADE);
         request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
         let outcome = connection.exchange(request, shared.spec.response_timeout).await;
-        let carrier = Carrier::Whole(Box::new(connection));
+        let carrier = Carrier::Upgradeable(Box::new(connection));
         return match outcome {
             Ok(response) => {
                 peer.fared_well();

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::model::Refusal;
+use crate::proxy::upstream::http1::Broken;
 use crate::proxy::upstream::outgoing::Progress;
 use crate::proxy::upstream::pool::{Carrier, Lane};
 
@@ -28,7 +29,8 @@ pub enum ResponseBody {
 
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
+    /// Where hyper has the connection; else it comes from there itself.
+    incoming: Option<Incoming>,
     /// Taken from the upstream, and not yet by the caller.
     ahead: Option<Bytes>,
     lease: Option<Lease>,
@@ -77,7 +79,7 @@ impl Lease {
 }
 
 impl UpstreamBody {
-    pub(crate) fn new(incoming: Incoming, lease: Lease, patience: Duration) -> Self {
+    pub(crate) fn new(incoming: Option<Incoming>, lease: Lease, patience: Duration) -> Self {
         Self { incoming, ahead: None, lease: Some(lease), patience }
     }
 
@@ -118,39 +120,31 @@ impl UpstreamBody {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        loop {
-            let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
-            match Pin::new(&mut self.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    if self.incoming.is_end_stream() {
-                        self.finish();
-                    } else {
-                        lease.carrier.deadline().after(self.patience);
-                    }
-                    return Poll::Ready(Some(Ok(data)));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(%error, "upstream answer broke off");
-                    return self.break_off(BrokenOff::Broken);
-                }
-                // HTTP/2 can say that nothing more comes without saying that this was all.
-                Poll::Ready(None)
-                    if lease.carrier.is_shared() && !self.incoming.is_end_stream() =>
-                {
-                    tracing::debug!("upstream answer was reset before its end");
-                    return self.break_off(BrokenOff::Broken);
-                }
-                Poll::Ready(None) => {
+        let Some(lease) = &mut self.lease else { return Poll::Ready(None) };
+        match std::task::ready!(poll_carrier(lease, self.incoming.as_mut(), cx)) {
+            Some(Ok(data)) => {
+                if has_ended(lease, self.incoming.as_ref()) {
                     self.finish();
-                    return Poll::Ready(None);
+                } else {
+                    lease.carrier.deadline().after(self.patience);
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(data)))
+            }
+            Some(Err(why)) => self.break_off(why),
+            None => {
+                self.finish();
+                Poll::Ready(None)
             }
         }
     }
 
-    fn finish(&mut self) {
+    /// Nothing of it is still to come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| has_ended(lease, self.incoming.as_ref()))
+    }
+
+    /// Gives the connection back.
+    pub(crate) fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.end();
         }
@@ -159,6 +153,47 @@ impl UpstreamBody {
     fn break_off(&mut self, why: BrokenOff) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.lease = None;
         Poll::Ready(Some(Err(why)))
+    }
+}
+
+fn has_ended(lease: &Lease, incoming: Option<&Incoming>) -> bool {
+    match (&lease.carrier, incoming) {
+        (Carrier::Whole(connection), _) => connection.has_answered(),
+        (_, incoming) => incoming.is_none_or(Body::is_end_stream),
+    }
+}
+
+/// What comes next, wherever it comes from.
+fn poll_carrier(
+    lease: &mut Lease,
+    incoming: Option<&mut Incoming>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    let Lease { lane, carrier, .. } = lease;
+    let is_shared = carrier.is_shared();
+    if let Carrier::Whole(connection) = carrier {
+        let data = connection.poll_data(cx, &lane.heard);
+        return data.map_err(|Broken| BrokenOff::Broken);
+    }
+    let Some(incoming) = incoming else { return Poll::Ready(None) };
+    loop {
+        match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "upstream answer broke off");
+                return Poll::Ready(Some(Err(BrokenOff::Broken)));
+            }
+            // HTTP/2 can say that nothing more comes without saying that this was all.
+            None if is_shared && !incoming.is_end_stream() => {
+                tracing::debug!("upstream answer was reset before its end");
+                return Poll::Ready(Some(Err(BrokenOff::Broken)));
+            }
+            None => return Poll::Ready(None),
+        }
     }
 }
 
@@ -183,7 +218,14 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        with_more(&self.incoming.size_hint(), self.ahead.as_ref().map_or(0, Bytes::len))
+        let rest = match (&self.incoming, &self.lease) {
+            (Some(incoming), _) => incoming.size_hint(),
+            (None, Some(Lease { carrier: Carrier::Whole(connection), .. })) => {
+                connection.size_hint()
+            }
+            (None, _) => SizeHint::with_exact(0),
+        };
+        with_more(&rest, self.ahead.as_ref().map_or(0, Bytes::len))
     }
 }
 

@@ -7,12 +7,11 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use http_body::Body as _;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use crate::model::{Refusal, RequestId};
 use crate::proxy::body::ResponseBody;
-use crate::proxy::body::response::{Lease, UpstreamBody};
+use crate::proxy::body::response::UpstreamBody;
 use crate::proxy::forward::names::{Named, REQUEST_ID};
 use crate::proxy::forward::rewrite::Public;
 
@@ -140,17 +139,12 @@ fn turn_addresses(headers: &mut HeaderMap, public: Public<'_>) {
 }
 
 /// The body as it comes. What of it has come already goes out with the head; a short one is given one turn to come.
-pub(crate) async fn settle(
-    incoming: Incoming,
-    lease: Lease,
-    patience: std::time::Duration,
-) -> Result<ResponseBody, Refusal> {
-    if incoming.is_end_stream() {
-        lease.end();
+pub(crate) async fn settle(mut body: UpstreamBody) -> Result<ResponseBody, Refusal> {
+    if body.has_ended() {
+        body.finish();
         return Ok(ResponseBody::empty());
     }
-    let short = incoming.size_hint().exact().is_some_and(|length| length <= SHORT);
-    let mut body = UpstreamBody::new(incoming, lease, patience);
+    let short = body.size_hint().exact().is_some_and(|length| length <= SHORT);
     if !look(&mut body).await? && short {
         tokio::task::yield_now().await;
         look(&mut body).await?;

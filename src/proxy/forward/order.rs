@@ -1,13 +1,13 @@
 //! What is asked of the upstream: the judged facts of a request, and the head that is built from them.
 //!
-//! The head is made anew, header by header, from the judged target and from those of the caller's headers that may pass;
-//! what the gateway says itself is written last, so that nothing a caller sends can stand beside it or take it away.
+//! The head is made anew, header by header, from the judged target and from those of the caller's headers that may pass. What
+//! only the gateway may say never passes ([`names::stays_here`]), so that nothing a caller sends can stand beside it.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
@@ -17,6 +17,10 @@ use crate::config::Credentials;
 use crate::model::{Access, Caller, Method, Refusal, RequestId, TraceParent};
 use crate::proxy::forward::names::{self, Named, stays_here};
 use crate::proxy::upstream::outgoing::Outgoing;
+
+mod lines;
+
+use lines::{InMap, Lines, OnWire};
 
 /// A request that may pass, as far as the upstream is concerned.
 #[derive(Debug)]
@@ -48,8 +52,10 @@ pub(crate) struct Addressee<'a> {
     pub(crate) preserve_host: bool,
     /// What the gateway itself presents.
     pub(crate) headers: &'a [(HeaderName, HeaderValue)],
-    /// Where the values are written that the gateway says itself.
+    /// Where the head is written.
     pub(crate) said: &'a RefCell<BytesMut>,
+    /// Where the answer is read into.
+    pub(crate) heard: &'a RefCell<BytesMut>,
     pub(crate) version: Version,
 }
 
@@ -81,7 +87,7 @@ fn exactly(text: &str) -> Option<PathAndQuery> {
 }
 
 impl Order<'_> {
-    /// The whole request towards one endpoint.
+    /// The whole request towards one endpoint, for hyper to write.
     pub(crate) fn request(
         &self,
         caller: &Parts,
@@ -101,6 +107,27 @@ impl Order<'_> {
         *request.version_mut() = to.version;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// The same as bytes of HTTP/1.1, with what is here already of the body; None only if a value cannot stand in a header.
+    pub(crate) fn bytes(
+        &self,
+        caller: &Parts,
+        to: Addressee<'_>,
+        body: &Outgoing,
+    ) -> Option<Bytes> {
+        let mut said = to.said.borrow_mut();
+        said.clear();
+        if said.capacity() < USUAL + body.whole().len() {
+            said.reserve(BLOCK);
+        }
+        for part in [self.http_method().as_str(), " ", self.target.as_str(), " HTTP/1.1\r\n"] {
+            said.extend_from_slice(part.as_bytes());
+        }
+        self.write(&mut OnWire(&mut said), caller, to, body)?;
+        said.extend_from_slice(b"\r\n");
+        said.extend_from_slice(body.whole());
+        Some(said.split().freeze())
     }
 
     fn absolute(&self, to: Addressee<'_>) -> Option<Uri> {
@@ -132,196 +159,152 @@ impl Order<'_> {
         body: &Outgoing,
     ) -> Option<HeaderMap> {
         let mut headers = HeaderMap::with_capacity(caller.headers.len() + 12 + to.headers.len());
-        self.write_routing(&mut headers, to)?;
-        self.copy_passing(&mut headers, caller, to);
-        self.write_identity(&mut headers, to.said)?;
-        for (name, value) in to.headers {
-            headers.insert(name, value.clone());
-        }
-        self.write_framing(&mut headers, to, body);
+        let mut said = to.said.borrow_mut();
+        self.write(&mut InMap { headers: &mut headers, said: &mut said }, caller, to, body)?;
         Some(headers)
     }
 
-    /// `Host` stands first on the wire, as RFC 9110 wishes it.
-    fn write_routing(&self, headers: &mut HeaderMap, to: Addressee<'_>) -> Option<()> {
+    fn write(
+        &self,
+        lines: &mut impl Lines,
+        caller: &Parts,
+        to: Addressee<'_>,
+        body: &Outgoing,
+    ) -> Option<()> {
+        // First on the wire, as RFC 9110 wishes it.
         if to.version != Version::HTTP_2 {
-            let own = to.preserve_host.then(|| HeaderValue::from_str(self.host).ok());
-            headers.insert(header::HOST, own.unwrap_or_else(|| Some(to.host.clone()))?);
+            let host = if to.preserve_host { self.host.as_bytes() } else { to.host.as_bytes() };
+            lines.say(header::HOST, |out| out.extend_from_slice(host))?;
         }
-        Some(())
+        self.pass_on(lines, caller, to);
+        self.write_identity(lines)?;
+        for (name, value) in to.headers {
+            lines.pass(name, value);
+        }
+        self.write_framing(lines, to, body)
     }
 
-    fn copy_passing(&self, headers: &mut HeaderMap, caller: &Parts, to: Addressee<'_>) {
+    fn pass_on(&self, lines: &mut impl Lines, caller: &Parts, to: Addressee<'_>) {
         let named = Named::read(&caller.headers);
         let traced = caller
             .headers
             .get(names::TRACEPARENT)
             .is_some_and(|sent| sent.as_bytes() == self.trace.as_bytes());
+        let joined = joined_cookies(&caller.headers, to.version);
         for (name, value) in &caller.headers {
-            if named.as_ref().is_some_and(|named| named.contains(name)) {
+            let is_told_otherwise = joined.is_some() && *name == header::COOKIE;
+            if is_told_otherwise || named.as_ref().is_some_and(|named| named.contains(name)) {
                 continue;
             }
             if !stays_here(name, self.credentials, to.headers)
                 || (traced && *name == names::TRACESTATE)
             {
-                headers.append(name, value.clone());
+                lines.pass(name, value);
             }
         }
-        join_cookies(headers, to.version);
+        if let Some(joined) = joined
+            && !named.is_some_and(|named| named.contains(&header::COOKIE))
+        {
+            lines.pass(&header::COOKIE, &joined);
+        }
     }
 
-    fn write_identity(&self, headers: &mut HeaderMap, said: &RefCell<BytesMut>) -> Option<()> {
-        let mut said = Said::begin(said);
+    fn write_identity(&self, lines: &mut impl Lines) -> Option<()> {
+        let mut text = |name, value: &str| lines.say(name, |out| encoded(out, value));
         if let Some(caller) = self.caller {
-            said.text(names::PRACTICE, &caller.practice);
-            said.text(names::KEY_ID, &caller.key_id);
-            said.text(names::KEY_OWNER, &caller.owner);
+            text(names::PRACTICE, &caller.practice)?;
+            text(names::KEY_ID, &caller.key_id)?;
+            text(names::KEY_OWNER, &caller.owner)?;
             if let Some(vendor) = &caller.vendor {
-                said.text(names::VENDOR, vendor);
+                text(names::VENDOR, vendor)?;
             }
-            said.scopes(&self.scopes);
+            lines.say(names::SCOPES, |out| scopes(out, &self.scopes))?;
         }
-        said.bytes(names::REQUEST_ID, &self.request_id.digits());
-        said.address(self.client);
-        said.text(names::FORWARDED_HOST, self.host);
-        said.bytes(names::TRACEPARENT, self.trace.as_bytes());
-        said.write(headers)?;
+        lines.say(names::REQUEST_ID, |out| out.extend_from_slice(&self.request_id.digits()))?;
+        lines.say(names::FORWARDED_FOR, |out| address(out, self.client))?;
+        lines.say(names::FORWARDED_HOST, |out| encoded(out, self.host))?;
+        lines.say(names::TRACEPARENT, |out| out.extend_from_slice(self.trace.as_bytes()))?;
         let scheme = if self.https { "https" } else { "http" };
-        headers.insert(names::FORWARDED_PROTO, HeaderValue::from_static(scheme));
-        Some(())
+        lines.say(names::FORWARDED_PROTO, |out| out.extend_from_slice(scheme.as_bytes()))
     }
 
-    /// Known lengths are written by hyper from the body itself; only what it would leave out is said here.
-    fn write_framing(&self, headers: &mut HeaderMap, to: Addressee<'_>, body: &Outgoing) {
+    /// From the body itself. HTTP/2 frames what has no length.
+    fn write_framing(
+        &self,
+        lines: &mut impl Lines,
+        to: Addressee<'_>,
+        body: &Outgoing,
+    ) -> Option<()> {
         let usually_has_body = matches!(self.method, Method::Post | Method::Put | Method::Patch);
-        if body.is_empty() {
-            if usually_has_body {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-            }
-        } else if let Some(length) = body.content_length() {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        } else if to.version != Version::HTTP_2 {
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        match body.content_length() {
+            Some(0) if body.is_empty() && !usually_has_body => Some(()),
+            Some(length) => lines.say(header::CONTENT_LENGTH, |out| {
+                out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            }),
+            None if to.version == Version::HTTP_2 => Some(()),
+            None => lines.say(header::TRANSFER_ENCODING, |out| out.extend_from_slice(b"chunked")),
         }
     }
 }
 
-/// Under HTTP/2 cookies may come in several lines; HTTP/1.1 has one (RFC 9113, 8.2.3).
-fn join_cookies(headers: &mut HeaderMap, version: Version) {
+/// Under HTTP/2 cookies may come in several lines; HTTP/1.1 has one (RFC 9113, 8.2.3). None where they are as they should be.
+fn joined_cookies(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::COOKIE).iter();
     let several = lines.next().is_some() && lines.next().is_some();
     if version == Version::HTTP_2 || !several {
-        return;
+        return None;
     }
     let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-    let joined = lines.collect::<Vec<_>>().join(b"; ".as_slice());
-    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-        headers.insert(header::COOKIE, joined);
+    HeaderValue::from_bytes(&lines.collect::<Vec<_>>().join(b"; ".as_slice())).ok()
+}
+
+/// What a head usually needs; a block holds those of many.
+const USUAL: usize = 2 * 1024;
+const BLOCK: usize = 32 * 1024;
+
+fn scopes(out: &mut BytesMut, scopes: &[(&str, Access)]) {
+    for (position, (scope, access)) in scopes.iter().enumerate() {
+        if position > 0 {
+            out.put_u8(b' ');
+        }
+        encoded(out, scope);
+        out.put_u8(b':');
+        out.extend_from_slice(access.need().as_bytes());
     }
 }
 
-/// Values that the gateway writes, one after the other in a buffer that they share.
-struct Said<'a> {
-    text: RefMut<'a, BytesMut>,
-    ends: SmallVec<[(HeaderName, usize); 10]>,
+fn address(out: &mut BytesMut, client: IpAddr) {
+    match client {
+        // By hand, because the formatting of the library costs as much as finding the route.
+        IpAddr::V4(address) => {
+            for (position, octet) in address.octets().into_iter().enumerate() {
+                if position > 0 {
+                    out.put_u8(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        IpAddr::V6(address) => {
+            // A buffer that grows takes everything.
+            let _never_fails = write!(out, "{address}");
+        }
+    }
 }
 
-/// What the values of one request usually need; a block holds those of many.
-const USUAL: usize = 512;
-const BLOCK: usize = 16 * 1024;
-
-impl<'a> Said<'a> {
-    fn begin(said: &'a RefCell<BytesMut>) -> Self {
-        let mut text = said.borrow_mut();
-        text.clear();
-        if text.capacity() < USUAL {
-            text.reserve(BLOCK);
-        }
-        Self { text, ends: SmallVec::new() }
+/// Names from a configuration may hold any character; `%` is encoded too, so that no two read the same.
+fn encoded(out: &mut BytesMut, value: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
+    if value.bytes().all(is_plain) {
+        return out.extend_from_slice(value.as_bytes());
     }
-
-    fn bytes(&mut self, name: HeaderName, value: &[u8]) {
-        self.text.extend_from_slice(value);
-        self.end(name);
-    }
-
-    fn text(&mut self, name: HeaderName, value: &str) {
-        self.encoded(value);
-        self.end(name);
-    }
-
-    fn scopes(&mut self, scopes: &[(&str, Access)]) {
-        for (position, (scope, access)) in scopes.iter().enumerate() {
-            if position > 0 {
-                self.text.put_u8(b' ');
-            }
-            self.encoded(scope);
-            self.text.put_u8(b':');
-            self.text.extend_from_slice(access.need().as_bytes());
+    for byte in value.bytes() {
+        if is_plain(byte) {
+            out.put_u8(byte);
+        } else {
+            let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
+            out.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
         }
-        self.end(names::SCOPES);
-    }
-
-    fn address(&mut self, client: IpAddr) {
-        match client {
-            // By hand, because the formatting of the library costs as much as finding the route.
-            IpAddr::V4(address) => {
-                for (position, octet) in address.octets().into_iter().enumerate() {
-                    if position > 0 {
-                        self.text.put_u8(b'.');
-                    }
-                    self.decimal(octet);
-                }
-            }
-            IpAddr::V6(address) => {
-                if write!(self.text, "{address}").is_err() {
-                    return;
-                }
-            }
-        }
-        self.end(names::FORWARDED_FOR);
-    }
-
-    fn decimal(&mut self, number: u8) {
-        if number >= 100 {
-            self.text.put_u8(b'0' + number / 100);
-        }
-        if number >= 10 {
-            self.text.put_u8(b'0' + number / 10 % 10);
-        }
-        self.text.put_u8(b'0' + number % 10);
-    }
-
-    fn end(&mut self, name: HeaderName) {
-        self.ends.push((name, self.text.len()));
-    }
-
-    /// Names from a configuration may hold any character; `%` is encoded too, so that no two read the same.
-    fn encoded(&mut self, value: &str) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
-        if value.bytes().all(is_plain) {
-            return self.text.extend_from_slice(value.as_bytes());
-        }
-        for byte in value.bytes() {
-            if is_plain(byte) {
-                self.text.put_u8(byte);
-            } else {
-                let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
-                self.text.extend([b'%', digit(byte >> 4), digit(byte & 15)]);
-            }
-        }
-    }
-
-    fn write(mut self, headers: &mut HeaderMap) -> Option<()> {
-        let text = self.text.split().freeze();
-        let mut start = 0;
-        for (name, end) in self.ends {
-            let value = HeaderValue::from_maybe_shared(text.slice(start..end)).ok()?;
-            headers.insert(name, value);
-            start = end;
-        }
-        Some(())
     }
 }
 

@@ -1,11 +1,9 @@
 //! A fresh transport to a configured endpoint, and to nothing else: plain TCP, or TLS whose certificate was verified.
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -151,64 +149,5 @@ impl AsyncWrite for Transport {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
-    }
-}
-
-/// A transport that tells how many bytes have come: whether any byte of an answer was seen decides about a retry.
-#[derive(Debug)]
-pub(crate) struct Metered {
-    inner: Transport,
-    received: Rc<Cell<u64>>,
-}
-
-impl Metered {
-    pub(crate) fn new(inner: Transport) -> (Self, Rc<Cell<u64>>) {
-        let received = Rc::new(Cell::new(0));
-        (Self { inner, received: Rc::clone(&received) }, received)
-    }
-}
-
-impl AsyncRead for Metered {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut this.inner).poll_read(cx, buffer);
-        let came = buffer.filled().len().saturating_sub(before);
-        this.received.set(this.received.get().wrapping_add(came as u64));
-        outcome
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 }

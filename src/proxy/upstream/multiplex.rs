@@ -12,9 +12,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 
+use crate::proxy::upstream::awaited::{Awaited, Unanswered};
 use crate::proxy::upstream::berth::Berth;
 use crate::proxy::upstream::connect::{Transport, Unreached};
-use crate::proxy::upstream::connection::{Awaited, Unanswered};
 use crate::proxy::upstream::deadline::Deadline;
 use crate::proxy::upstream::outgoing::Outgoing;
 
@@ -115,7 +115,7 @@ impl Stream {
         let progress = request.body().progress();
         let answer = self.sender.try_send_request(request);
         self.deadline.after(patience);
-        Awaited { answer, deadline: &mut self.deadline, progress, patience, received: None }
+        Awaited { answer, deadline: &mut self.deadline, progress, patience }
     }
 
     pub(crate) fn deadline(&mut self) -> &mut Deadline {

@@ -4,11 +4,12 @@
 //! once bytes were there and the upstream did not take them, or all were sent, the upstream's time runs.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 enum Source {
     Empty,
+    /// All of it is here.
+    Whole(Bytes),
     /// In a box, because requests are moved often and most have no body.
     Caller(Box<RequestBody>),
     #[cfg(test)]
@@ -68,9 +71,45 @@ impl Outgoing {
         matches!(self.source, Source::Empty)
     }
 
+    /// Nothing of it is still to come.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.source, Source::Empty | Source::Whole(_))
+    }
+
+    /// What is here of it, without taking it.
+    pub(crate) fn whole(&self) -> &[u8] {
+        if let Source::Whole(bytes) = &self.source { bytes } else { &[] }
+    }
+
+    /// Waits for a body of at most so many bytes to be here whole, so that it needs no upstream before, and leaves with its head.
+    /// What cannot be that short is left to come later. False: it ended before its end, and its fate says why.
+    pub(crate) async fn gather(&mut self, most: usize) -> bool {
+        let length = self.content_length().and_then(|length| usize::try_from(length).ok());
+        let Some(length) = length.filter(|length| *length <= most && !self.is_whole()) else {
+            return true;
+        };
+        let mut gathered = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+            let Ok(data) = frame.map(|frame| frame.into_data().unwrap_or_default()) else {
+                return false;
+            };
+            if data.len() == length {
+                gathered = data.into();
+                break;
+            }
+            gathered.extend_from_slice(&data);
+            if gathered.len() >= length {
+                break;
+            }
+        }
+        *self = Self { source: Source::Whole(gathered.freeze()), progress: None };
+        true
+    }
+
     pub(crate) fn content_length(&self) -> Option<u64> {
         match &self.source {
             Source::Empty => Some(0),
+            Source::Whole(bytes) => Some(bytes.len() as u64),
             Source::Caller(body) => body.content_length(),
             #[cfg(test)]
             Source::Scripted(script) => script.length,
@@ -80,7 +119,7 @@ impl Outgoing {
     /// Where a fault of the caller's will stand.
     pub(crate) fn fault(&self) -> Option<Rc<Fate>> {
         match &self.source {
-            Source::Empty => None,
+            Source::Empty | Source::Whole(_) => None,
             Source::Caller(body) => Some(body.fault()),
             #[cfg(test)]
             Source::Scripted(script) => Some(script.fault.clone()),
@@ -104,6 +143,11 @@ impl Body for Outgoing {
         let this = self.get_mut();
         let polled = match &mut this.source {
             Source::Empty => return Poll::Ready(None),
+            Source::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.source = Source::Empty;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
             Source::Caller(body) => Pin::new(&mut **body).poll_frame(cx),
             #[cfg(test)]
             Source::Scripted(script) => script.frames.poll_recv(cx),
@@ -121,6 +165,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Empty => true,
+            Source::Whole(bytes) => bytes.is_empty(),
             Source::Caller(body) => body.is_end_stream(),
             #[cfg(test)]
             Source::Scripted(_) => false,
@@ -130,6 +175,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Empty => SizeHint::with_exact(0),
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Caller(body) => body.size_hint(),
             #[cfg(test)]
             Source::Scripted(script) => {

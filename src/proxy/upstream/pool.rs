@@ -16,9 +16,10 @@ use tokio::task::spawn_local;
 
 use crate::proxy::upstream::berth::{Berth, Berths};
 use crate::proxy::upstream::connect::{Offer, Unreached, connect};
-use crate::proxy::upstream::connection::Connection;
 use crate::proxy::upstream::deadline::Deadline;
+use crate::proxy::upstream::http1::Connection;
 use crate::proxy::upstream::multiplex::{Multiplexed, Stream};
+use crate::proxy::upstream::upgrade::Upgradeable;
 use crate::proxy::upstream::{Peer, Shared};
 
 /// Shorter than what most servers keep a connection open for, so that a request seldom meets one that is just closing.
@@ -41,8 +42,10 @@ pub(crate) struct Lane {
     pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
     stations: Box<[Station]>,
     sweeping: Cell<bool>,
-    /// Where the values are written that the gateway says itself: one block serves many requests.
+    /// Where heads are written: one block serves many requests.
     pub(crate) said: RefCell<BytesMut>,
+    /// Where answers are read into, in the same way.
+    pub(crate) heard: RefCell<BytesMut>,
 }
 
 /// One endpoint as one worker reaches it.
@@ -61,6 +64,8 @@ pub(crate) struct Station {
 pub(crate) enum Carrier {
     Whole(Box<Connection>),
     Shared(Stream),
+    /// Of a WebSocket handshake.
+    Upgradeable(Box<Upgradeable>),
 }
 
 /// Why there is nothing to carry a request.
@@ -136,6 +141,7 @@ impl Lane {
             stations: shared.peers.iter().map(Station::new).collect(),
             sweeping: Cell::new(false),
             said: RefCell::default(),
+            heard: RefCell::default(),
         }
     }
 
@@ -164,7 +170,7 @@ impl Lane {
         let (Carrier::Whole(connection), Some(station)) = (carrier, self.station(index)) else {
             return;
         };
-        if !connection.is_idle() {
+        if !connection.is_done() {
             return;
         }
         let mut idle = station.idle.borrow_mut();
@@ -224,7 +230,7 @@ impl Station {
     /// A connection that is ready for a request now.
     pub(crate) fn kept(&self) -> Option<Carrier> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(connection) = idle.pop_back() {
+        while let Some(mut connection) = idle.pop_back() {
             if connection.is_idle() {
                 return Some(Carrier::Whole(connection));
             }
@@ -245,7 +251,7 @@ impl Station {
         let http2 = transport.speaks_http2();
         self.speaks_http1.set(!http2);
         if !http2 {
-            return Ok(Carrier::Whole(Box::new(Connection::open(transport, berth).await?)));
+            return Ok(Carrier::Whole(Box::new(Connection::new(transport, berth))));
         }
         let opened = Multiplexed::open(transport, berth).await?;
         let stream = opened.stream().ok_or(NoCarrier::Unreached)?;
@@ -262,7 +268,7 @@ impl Station {
     /// Drops what has been idle for too long or was closed by the upstream; true while anything is left.
     fn sweep(&self, longest: Duration) -> bool {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|kept| kept.is_idle() && kept.last_used().elapsed() < longest);
+        idle.retain_mut(|kept| kept.is_idle() && kept.last_used().elapsed() < longest);
         let mut multiplexed = self.multiplexed.borrow_mut();
         multiplexed.retain(|connection| connection.is_worth_keeping(longest));
         !idle.is_empty() || !multiplexed.is_empty()
@@ -292,6 +298,7 @@ impl Carrier {
         match self {
             Self::Whole(connection) => connection.deadline(),
             Self::Shared(stream) => stream.deadline(),
+            Self::Upgradeable(connection) => connection.deadline(),
         }
     }
 }

@@ -72,6 +72,7 @@ fn head(order: &Order<'_>, parts: &Parts, version: Version, body: &Outgoing) -> 
         preserve_host: false,
         headers: &own,
         said: &RefCell::default(),
+        heard: &RefCell::default(),
         version,
     };
     let headers = order.headers(parts, to, body).unwrap();
@@ -80,7 +81,22 @@ fn head(order: &Order<'_>, parts: &Parts, version: Version, body: &Outgoing) -> 
     };
     let mut lines: Vec<_> = headers.iter().map(line).collect();
     lines.sort();
+    if version == Version::HTTP_11 {
+        assert_eq!(on_wire(order, parts, to, body), lines);
+    }
     lines
+}
+
+/// The same as it is written.
+fn on_wire(order: &Order<'_>, parts: &Parts, to: Addressee<'_>, body: &Outgoing) -> Vec<String> {
+    let bytes = order.bytes(parts, to, body).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let mut lines: Vec<_> = text.strip_suffix("\r\n\r\n").unwrap().split("\r\n").collect();
+    let first = format!("{} {} HTTP/1.1", order.http_method(), order.target);
+    assert_eq!(lines.remove(0), first);
+    assert!(lines[0].starts_with("host: "), "{lines:?}");
+    lines.sort_unstable();
+    lines.into_iter().map(str::to_owned).collect()
 }
 
 fn identified() -> Order<'static> {
@@ -195,6 +211,7 @@ fn http2_names_the_endpoint_in_the_target() {
         preserve_host: true,
         headers: &[],
         said: &RefCell::default(),
+        heard: &RefCell::default(),
         version: Version::HTTP_2,
     };
     let request = identified().request(&parts(&[]), to, Outgoing::empty()).unwrap();

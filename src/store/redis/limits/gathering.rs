@@ -1,6 +1,5 @@
 //! Questions that wait to be asked together.
 
-use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -30,14 +29,19 @@ const CALLS: usize = 2;
 const MANY: usize = 8;
 
 /// One call goes, with what it had in hand; with the last of them, all that waits.
-struct Leave<'g>(&'g Gathering);
+struct Leave<'g> {
+    gathering: &'g Gathering,
+    is_counted: bool,
+}
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
-        waiting.calls -= 1;
-        if waiting.calls == 0 {
-            waiting.questions.clear();
+        if self.is_counted {
+            let mut waiting = self.gathering.waiting();
+            waiting.calls -= 1;
+            if waiting.calls == 0 {
+                waiting.questions.clear();
+            }
         }
     }
 }
@@ -59,7 +63,7 @@ impl Gathering {
         is_wanted
     }
 
-    /// Adds what waits to what is asked already, but for those who have gone.
+    /// Adds what waits to what is asked already, but for those who have gone; with nothing left, this call counts no more.
     fn is_over(&self, asked: &mut Vec<(Question, Asker)>) -> bool {
         let mut waiting = self.waiting();
         asked.append(&mut waiting.questions);
@@ -70,14 +74,13 @@ impl Gathering {
 
     /// Until nothing waits.
     pub(super) async fn ask_all(&self, line: &Line) {
-        let leave = Leave(self);
+        let mut leave = Leave { gathering: self, is_counted: true };
         let mut asked = Vec::new();
         loop {
             // Whatever else is ready to run in this turn may have a question, too.
             yield_now().await;
             if self.is_over(&mut asked) {
-                // Nothing is left to be said, and who comes now finds another one.
-                mem::forget(leave);
+                leave.is_counted = false;
                 return;
             }
             let mut batch = Batch::default();
