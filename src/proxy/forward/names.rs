@@ -25,6 +25,10 @@ pub(crate) fn stays_here(
     credentials: &Credentials,
     written: &[(HeaderName, http::HeaderValue)],
 ) -> bool {
+    // As most callers write them.
+    if *name == credentials.subscriber_header || *name == credentials.vendor_header {
+        return true;
+    }
     let folded = header_name::fold(name.as_str());
     let folds_to = |other: &HeaderName| header_name::folds_to(&folded, other.as_str());
     header_name::is_gateways_own(&folded)

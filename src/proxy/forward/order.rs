@@ -185,12 +185,17 @@ impl Order<'_> {
     }
 
     fn pass_on(&self, lines: &mut impl Lines, caller: &Parts, to: Addressee<'_>) {
-        let named = Named::read(&caller.headers);
-        let traced = caller
-            .headers
-            .get(names::TRACEPARENT)
-            .is_some_and(|sent| sent.as_bytes() == self.trace.as_bytes());
-        let joined = joined_cookies(&caller.headers, to.version);
+        // Most heads have none of these, and one look at all names costs less than looking for each.
+        let (mut connection, mut cookie, mut trace) = (false, false, false);
+        for name in caller.headers.keys() {
+            connection |= *name == header::CONNECTION;
+            cookie |= *name == header::COOKIE;
+            trace |= *name == names::TRACEPARENT;
+        }
+        let named = if connection { Named::read(&caller.headers) } else { None };
+        let sent = if trace { caller.headers.get(names::TRACEPARENT) } else { None };
+        let traced = sent.is_some_and(|sent| sent.as_bytes() == self.trace.as_bytes());
+        let joined = if cookie { joined_cookies(&caller.headers, to.version) } else { None };
         for (name, value) in &caller.headers {
             let is_told_otherwise = joined.is_some() && *name == header::COOKIE;
             if is_told_otherwise || named.as_ref().is_some_and(|named| named.contains(name)) {

@@ -34,7 +34,7 @@ mod head;
 mod upload;
 
 use body::{Left, Piece};
-use head::Head;
+use head::{Head, Names};
 use upload::Upload;
 
 /// A block that the answers of many connections are read into, one after the other.
@@ -48,6 +48,7 @@ pub(crate) struct Connection {
     /// Come, and not yet handed over.
     come: Bytes,
     left: Left,
+    names: Names,
     upload: Option<Upload>,
     /// Both sides mean to go on after this answer.
     keeps_alive: bool,
@@ -98,6 +99,7 @@ impl Connection {
             wire: Rc::new(Wire(RefCell::new(transport))),
             come: Bytes::new(),
             left: Left::Nothing,
+            names: Names::default(),
             upload: None,
             keeps_alive: true,
             deadline: Deadline::default(),
@@ -194,10 +196,8 @@ impl Connection {
     /// None: there is more of it to come. What is said before the answer (100, 103) is nobody's.
     fn take_head(&mut self, is_head: bool) -> Result<Option<Parts>, Broken> {
         while !self.come.is_empty() {
-            let Some(Head { parts, length, left, keeps_alive }) = head::read(&self.come, is_head)?
-            else {
-                return Ok(None);
-            };
+            let read = head::read(&self.come, is_head, &mut self.names)?;
+            let Some(Head { parts, length, left, keeps_alive }) = read else { return Ok(None) };
             self.come.advance(length);
             let status = parts.status;
             if status.is_informational() && status != head::UPGRADED {

@@ -59,11 +59,11 @@ pub(crate) struct Station {
     speaks_http1: Cell<bool>,
 }
 
-/// What carries one request and its answer. It changes hands several times in a request, so a connection is in a box.
+/// What carries one request and its answer, in a box, because it changes hands several times in a request.
 #[derive(Debug)]
 pub(crate) enum Carrier {
     Whole(Box<Connection>),
-    Shared(Stream),
+    Shared(Box<Stream>),
     /// Of a WebSocket handshake.
     Upgradeable(Box<Upgradeable>),
 }
@@ -236,7 +236,11 @@ impl Station {
             }
         }
         drop(idle);
-        self.multiplexed.borrow().iter().find_map(Multiplexed::stream).map(Carrier::Shared)
+        self.multiplexed
+            .borrow()
+            .iter()
+            .find_map(Multiplexed::stream)
+            .map(|stream| Carrier::Shared(Box::new(stream)))
     }
 
     async fn open(
@@ -257,7 +261,7 @@ impl Station {
         let stream = opened.stream().ok_or(NoCarrier::Unreached)?;
         self.multiplexed.borrow_mut().push(opened);
         lane.sweep_later();
-        Ok(Carrier::Shared(stream))
+        Ok(Carrier::Shared(Box::new(stream)))
     }
 
     /// True if there was one; the longest unused goes first.

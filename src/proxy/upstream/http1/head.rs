@@ -16,6 +16,8 @@ use super::body::{Chunks, Left};
 /// What hyper takes, both times.
 const MOST_HEADERS: usize = 100;
 const MOST_BYTES: usize = 400 * 1024;
+/// More names are not kept for each connection.
+const REMEMBERED: usize = 16;
 /// What follows is no HTTP any more.
 pub(super) const UPGRADED: u16 = 101;
 
@@ -27,8 +29,28 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
 }
 
+/// The names of the last answer, in its order and as they were written: most answers of a connection have the same.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<(Box<str>, HeaderName)>);
+
+impl Names {
+    fn at(&mut self, place: usize, written: &str) -> Result<HeaderName, Broken> {
+        let known = self.0.get_mut(place);
+        if let Some((_, name)) = known.as_ref().filter(|(known, _)| **known == *written) {
+            return Ok(name.clone());
+        }
+        let name = HeaderName::from_bytes(written.as_bytes()).map_err(|_| Broken)?;
+        match known {
+            Some(known) => *known = (written.into(), name.clone()),
+            None if place < REMEMBERED => self.0.push((written.into(), name.clone())),
+            None => {}
+        }
+        Ok(name)
+    }
+}
+
 /// None: it is not there yet.
-pub(super) fn read(come: &Bytes, is_head: bool) -> Result<Option<Head>, Broken> {
+pub(super) fn read(come: &Bytes, is_head: bool, names: &mut Names) -> Result<Option<Head>, Broken> {
     let mut lines = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = ParserConfig::default()
@@ -39,7 +61,7 @@ pub(super) fn read(come: &Bytes, is_head: bool) -> Result<Option<Head>, Broken> 
     };
     let code = response.code.ok_or(Broken)?;
     let is_http11 = response.version == Some(1);
-    let headers = headers(come, response.headers)?;
+    let headers = headers(come, response.headers, names)?;
     let framing = Framing { code, is_http11, is_head, headers: &headers };
     let left = framing.left()?;
     let keeps_alive = framing.keeps_alive() && !left.ends_with_the_connection();
@@ -51,11 +73,15 @@ pub(super) fn read(come: &Bytes, is_head: bool) -> Result<Option<Head>, Broken> 
 }
 
 /// Values share the bytes that came.
-fn headers(come: &Bytes, lines: &[httparse::Header<'_>]) -> Result<HeaderMap, Broken> {
+fn headers(
+    come: &Bytes,
+    lines: &[httparse::Header<'_>],
+    names: &mut Names,
+) -> Result<HeaderMap, Broken> {
     // What the gateway adds has room, too.
     let mut headers = HeaderMap::with_capacity(lines.len() + 6);
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Broken)?;
+    for (place, line) in lines.iter().enumerate() {
+        let name = names.at(place, line.name)?;
         let value = HeaderValue::from_maybe_shared(come.slice_ref(line.value));
         headers.append(name, value.map_err(|_| Broken)?);
     }

@@ -22,7 +22,7 @@ fn read(pieces: &[&[u8]], is_head: bool) -> Option<Read> {
     let mut pieces = pieces.iter();
     let mut come = BytesMut::new();
     let head = loop {
-        match head::read(&come.clone().freeze(), is_head).ok()? {
+        match head::read(&come.clone().freeze(), is_head, &mut Names::default()).ok()? {
             Some(head) => break head,
             None => come.extend_from_slice(pieces.next()?),
         }
@@ -148,7 +148,35 @@ fn a_head_has_its_bounds() {
     assert!(of(99, 100).is_some());
     assert!(of(100, 100).is_none(), "too many");
     let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(400 * 1024));
-    assert!(head::read(&endless.into(), false).is_err(), "too long, and no end in sight");
+    assert!(
+        head::read(&endless.into(), false, &mut Names::default()).is_err(),
+        "too long, and no end in sight"
+    );
+}
+
+#[test]
+fn names_are_those_of_this_answer_whatever_the_last_one_had() {
+    let mut names = Names::default();
+    for lines in
+        ["A: 1\r\nb: 2", "a: 1\r\nB: 2", "b: 1", "a: 1\r\nc: 2\r\nb: 3", "", "b: 1\r\nb: 2\r\na: 3"]
+    {
+        let gap = if lines.is_empty() { "" } else { "\r\n" };
+        let answer = format!("HTTP/1.1 204\r\n{lines}{gap}\r\n");
+        let head = head::read(&answer.into(), false, &mut names).unwrap().unwrap();
+        let told: Vec<_> = head.parts.headers.iter().collect();
+        let expected: HeaderMap = lines
+            .lines()
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| {
+                (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())
+            })
+            .collect();
+        assert_eq!(told.len(), lines.lines().count());
+        assert!(
+            told.iter()
+                .all(|(name, value)| expected.get_all(*name).iter().any(|one| one == *value))
+        );
+    }
 }
 
 fn answer() -> impl Strategy<Value = Vec<u8>> {
