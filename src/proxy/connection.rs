@@ -26,7 +26,7 @@ use crate::proxy::guard::io::{Guard, Guarded};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
 use crate::proxy::listener::{Door, Entrance};
-use crate::proxy::pulse::{Overdue, Pulse, Timers, Wire};
+use crate::proxy::pulse::{Overdue, Pulse, Spare, Timers, Wire};
 use crate::proxy::respond;
 use crate::proxy::seats::Seated;
 use crate::proxy::session::Session;
@@ -41,6 +41,9 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
 /// A connection that was queued when the drain began may still send its request.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What has asked nothing for so long gives back most of its memory, in up to twice the time.
+const WAKEFUL: Duration = Duration::from_secs(1);
 
 /// HTTP/2: what one stream and one connection may send ahead of us (Envoy's edge numbers).
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -60,6 +63,8 @@ enum End {
     /// What came was not HTTP.
     Unreadable,
     TimedOut(Overdue),
+    /// It goes on with the next request, which may be long in coming.
+    Dozing,
     /// What it carried lost its standing.
     Cut,
 }
@@ -75,7 +80,7 @@ impl Wired for TcpStream {
     }
 }
 
-impl Wired for TlsStream<TcpStream> {
+impl Wired for Box<TlsStream<TcpStream>> {
     fn socket(&self) -> &TcpStream {
         self.get_ref().0
     }
@@ -112,7 +117,8 @@ pub(crate) async fn serve(
         Some(_) => Some(Wire::Http1),
         None => None,
     };
-    speak(&snapshot, &seated, session(true), stream, agreed).await;
+    // In a box: it is large, and moved from future to future.
+    speak(&snapshot, &seated, session(true), Box::new(stream), agreed).await;
 }
 
 /// Finds out the protocol, unless the handshake agreed on one, and speaks it.
@@ -167,6 +173,44 @@ async fn speak_http1<S>(
     let service = service_fn(move |request: Request<Incoming>| {
         handle::answer(Rc::clone(&answering), request)
     });
+    let timers = Timers::of(proxy);
+    let mut io = io;
+    let (end, stream) = loop {
+        // In a box: what sleeps should be small.
+        let mut connection =
+            Box::new(http1_builder(proxy).serve_connection(io, &service).with_upgrades());
+        let shut = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
+            connection.graceful_shutdown();
+        };
+        let end = drive(Pin::new(&mut *connection), shut, seated, timers, Wire::Http1).await;
+        count_unreadable(&session.worker, &end);
+        let Some(parts) = connection.into_parts() else {
+            // A tunnel has the connection now; this task goes on counting it.
+            return gone.await.unwrap_or(());
+        };
+        let guarded = parts.io.into_inner();
+        // In the midst of a message it cannot go on with another reader: what comes would be taken for a request.
+        let may_go_on = guarded.is_between_requests() && parts.read_buf.is_empty();
+        if end != End::Dozing || !may_go_on {
+            break (end, guarded.into_inner());
+        }
+        if let Some(end) = doze(guarded.get_ref().socket(), seated, timers).await {
+            break (end, guarded.into_inner());
+        }
+        io = TokioIo::new(guarded);
+    };
+    match end {
+        End::TimedOut(Overdue::HeadTooSlow) => {
+            part(&session.worker, &Refusal::RequestTimeout, stream).await;
+        }
+        End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
+        // An answer without a length ends with its connection: only a reset says that it was not whole.
+        End::Cut => stream.socket().set_zero_linger().unwrap_or(()),
+        End::Finished | End::Dozing | End::TimedOut(_) | End::Unreadable => {}
+    }
+}
+
+fn http1_builder(proxy: &Proxy) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
@@ -180,26 +224,36 @@ async fn speak_http1<S>(
         // hyper's own default, which it keeps on the stack; the guard lets no more pass.
         builder.max_headers(proxy.max_headers);
     }
-    let mut connection = builder.serve_connection(io, service).with_upgrades();
-    let shut = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>| {
-        connection.graceful_shutdown();
-    };
-    let end = drive(Pin::new(&mut connection), shut, seated, Timers::of(proxy), Wire::Http1).await;
-    count_unreadable(&session.worker, &end);
-    let Some(parts) = connection.into_parts() else {
-        // A tunnel has the connection now; this task goes on counting it.
-        return gone.await.unwrap_or(());
-    };
-    let stream = parts.io.into_inner().into_inner();
-    match end {
-        End::TimedOut(Overdue::HeadTooSlow) => {
-            part(&session.worker, &Refusal::RequestTimeout, stream).await;
+    builder
+}
+
+/// A caller that has asked nothing for a while: hyper and its buffers are gone, and come back with the next byte. None then, or
+/// how the connection ends.
+async fn doze(socket: &TcpStream, seated: &Seated, timers: Timers) -> Option<End> {
+    let pulse: &Pulse = &seated.seat.pulse;
+    let mut readable = pin!(socket.readable());
+    let mut watchdog = pin!(sleep_until(Instant::now()));
+    poll_fn(|cx| {
+        seated.seat.watch(cx.waker());
+        if pulse.is_cut() {
+            return Poll::Ready(Some(End::Cut));
         }
-        End::Finished if seated.seat.pulse.lingers() => linger(stream).await,
-        // An answer without a length ends with its connection: only a reset says that it was not whole.
-        End::Cut => stream.socket().set_zero_linger().unwrap_or(()),
-        End::Finished | End::TimedOut(_) | End::Unreadable => {}
-    }
+        // Whether a request or the end has come, hyper will see.
+        if readable.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if seated.is_draining() {
+            return Poll::Ready(Some(End::Finished));
+        }
+        while watchdog.as_mut().poll(cx).is_ready() {
+            match pulse.due(&timers, Wire::Http1, Instant::now()) {
+                Ok(next) => watchdog.as_mut().reset(next),
+                Err(overdue) => return Poll::Ready(Some(End::TimedOut(overdue))),
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 async fn speak_http2<S>(
@@ -230,7 +284,7 @@ async fn speak_http2<S>(
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = Box::pin(builder.serve_connection(io, service));
     let shut = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
     let timers = Timers::of(proxy);
     let end = drive(connection.as_mut(), shut, seated, timers, Wire::Http2).await;
@@ -270,7 +324,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     wire: Wire,
 ) -> End {
     let pulse: &Pulse = &seated.seat.pulse;
-    let mut watchdog = pin!(sleep_until(Instant::now() + timers.shortest()));
+    let mut watchdog = pin!(sleep_until(Instant::now() + timers.shortest().min(WAKEFUL)));
     let mut told = false;
     poll_fn(|cx| {
         seated.seat.watch(cx.waker());
@@ -291,10 +345,18 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
             shut(connection.as_mut());
         }
         while watchdog.as_mut().poll(cx).is_ready() {
-            match pulse.due(&timers, wire, Instant::now()) {
-                Ok(next) => watchdog.as_mut().reset(next),
+            let now = Instant::now();
+            let next = match pulse.due(&timers, wire, now) {
+                Ok(next) => next,
                 Err(overdue) => return Poll::Ready(End::TimedOut(overdue)),
-            }
+            };
+            watchdog.as_mut().reset(match (wire, pulse.spare()) {
+                (Wire::Http1, Some(Spare::Waits(since))) if now >= since + WAKEFUL => {
+                    return Poll::Ready(End::Dozing);
+                }
+                (Wire::Http1, _) => next.min(now + WAKEFUL),
+                (Wire::Http2, _) => next,
+            });
         }
         Poll::Pending
     })

@@ -22,6 +22,7 @@ mod cli;
 mod crash_matrix;
 mod credentials;
 mod demo;
+mod dozing;
 mod drain;
 mod durability;
 mod errors;

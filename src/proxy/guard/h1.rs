@@ -82,6 +82,11 @@ impl Guard {
         }
     }
 
+    /// Whether all that was read belongs to messages that have ended.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.state == State::Start(0) && self.held.is_empty() && self.flaw.is_none()
+    }
+
     /// The position of the head that has a flaw, and the flaw.
     pub(crate) fn flaw(&self) -> Option<(u64, Flaw)> {
         self.flaw.map(|flaw| (self.heads, flaw))

@@ -43,6 +43,16 @@ impl<S> Guarded<S> {
         (Self { io, opening, guard, ending: None, pulse, _alive: alive }, gone)
     }
 
+    /// All that came belongs to requests that have come whole.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.ending.is_none()
+            && matches!(&self.guard, Guard::Http1(guard) if guard.is_between_requests())
+    }
+
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.io
+    }
+
     /// The connection itself, no longer guarded.
     pub(crate) fn into_inner(self) -> S {
         self.io
