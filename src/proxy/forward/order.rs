@@ -173,8 +173,11 @@ impl Order<'_> {
     ) -> Option<()> {
         // First on the wire, as RFC 9110 wishes it.
         if to.version != Version::HTTP_2 {
-            let host = if to.preserve_host { self.host.as_bytes() } else { to.host.as_bytes() };
-            lines.say(header::HOST, |out| out.extend_from_slice(host))?;
+            if to.preserve_host {
+                lines.pass(&header::HOST, &HeaderValue::from_str(self.host).ok()?);
+            } else {
+                lines.pass(&header::HOST, to.host);
+            }
         }
         self.pass_on(lines, caller, to);
         self.write_identity(lines)?;

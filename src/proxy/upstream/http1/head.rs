@@ -61,8 +61,8 @@ pub(super) fn read(come: &Bytes, is_head: bool, names: &mut Names) -> Result<Opt
     };
     let code = response.code.ok_or(Broken)?;
     let is_http11 = response.version == Some(1);
-    let headers = headers(come, response.headers, names)?;
-    let framing = Framing { code, is_http11, is_head, headers: &headers };
+    let mut framing = Framing { code, is_http11, is_head, ..Framing::default() };
+    let headers = headers(come, response.headers, names, &mut framing)?;
     let left = framing.left()?;
     let keeps_alive = framing.keeps_alive() && !left.ends_with_the_connection();
     let (mut parts, ()) = Response::new(()).into_parts();
@@ -77,72 +77,80 @@ fn headers(
     come: &Bytes,
     lines: &[httparse::Header<'_>],
     names: &mut Names,
+    framing: &mut Framing,
 ) -> Result<HeaderMap, Broken> {
     // What the gateway adds has room, too.
     let mut headers = HeaderMap::with_capacity(lines.len() + 6);
     for (place, line) in lines.iter().enumerate() {
         let name = names.at(place, line.name)?;
+        framing.hear(&name, line.value)?;
         let value = HeaderValue::from_maybe_shared(come.slice_ref(line.value));
         headers.append(name, value.map_err(|_| Broken)?);
     }
     Ok(headers)
 }
 
-struct Framing<'h> {
+/// What a head says of what follows it.
+#[derive(Debug, Default)]
+struct Framing {
     code: u16,
     is_http11: bool,
     is_head: bool,
-    headers: &'h HeaderMap,
+    length: Option<u64>,
+    is_chunked: bool,
+    closes: bool,
+    keeps: bool,
 }
 
-impl Framing<'_> {
-    fn left(&self) -> Result<Left, Broken> {
-        let length = self.length()?;
-        let chunks = self.chunks()?;
-        let is_bodiless = self.is_head || matches!(self.code, 100..=199 | 204 | 304);
-        match (chunks, length) {
-            (Some(_), Some(_)) => Err(Broken),
-            _ if is_bodiless => Ok(Left::Nothing),
-            (Some(chunks), None) => Ok(Left::Chunks(chunks)),
-            (None, Some(0)) => Ok(Left::Nothing),
-            (None, Some(length)) => Ok(Left::Length(length)),
-            (None, None) => Ok(Left::UntilTheEnd),
-        }
-    }
-
-    fn chunks(&self) -> Result<Option<Chunks>, Broken> {
-        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
-        let Some(coding) = codings.next() else { return Ok(None) };
-        let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        let is_plain = is_chunked && codings.next().is_none() && self.is_http11;
-        if is_plain { Ok(Some(Chunks::default())) } else { Err(Broken) }
-    }
-
-    /// In several lines or in one, it is the same number each time.
-    fn length(&self) -> Result<Option<u64>, Broken> {
-        let mut length = None;
-        for line in self.headers.get_all(header::CONTENT_LENGTH) {
-            for text in line.to_str().map_err(|_| Broken)?.split(',') {
-                let digits = text.trim_matches([' ', '\t']);
-                // A sign, which `parse` would take, is none.
-                let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-                let number = digits.parse().ok().filter(|_| is_number).ok_or(Broken)?;
-                if length.is_some_and(|known| known != number) {
+impl Framing {
+    fn hear(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Broken> {
+        if *name == header::CONTENT_LENGTH {
+            // In several lines or in one, it is the same number each time.
+            for text in value.split(|byte| *byte == b',') {
+                let length = number(text.trim_ascii()).ok_or(Broken)?;
+                if self.length.is_some_and(|known| known != length) {
                     return Err(Broken);
                 }
-                length = Some(number);
+                self.length = Some(length);
+            }
+        } else if *name == header::TRANSFER_ENCODING {
+            if self.is_chunked || !self.is_http11 || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Broken);
+            }
+            self.is_chunked = true;
+        } else if *name == header::CONNECTION {
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.closes |= option.eq_ignore_ascii_case(b"close");
+                self.keeps |= option.eq_ignore_ascii_case(b"keep-alive");
             }
         }
-        Ok(length)
+        Ok(())
+    }
+
+    fn left(&self) -> Result<Left, Broken> {
+        let is_bodiless = self.is_head || matches!(self.code, 100..=199 | 204 | 304);
+        match (self.is_chunked, self.length) {
+            (true, Some(_)) => Err(Broken),
+            _ if is_bodiless => Ok(Left::Nothing),
+            (true, None) => Ok(Left::Chunks(Chunks::default())),
+            (false, Some(0)) => Ok(Left::Nothing),
+            (false, Some(length)) => Ok(Left::Length(length)),
+            (false, None) => Ok(Left::UntilTheEnd),
+        }
     }
 
     fn keeps_alive(&self) -> bool {
-        let says = |wanted: &str| {
-            let lines = self.headers.get_all(header::CONNECTION).iter();
-            let mut options =
-                lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-            options.any(|option| option.trim_matches([' ', '\t']).eq_ignore_ascii_case(wanted))
-        };
-        self.code != UPGRADED && !says("close") && (self.is_http11 || says("keep-alive"))
+        self.code != UPGRADED && !self.closes && (self.is_http11 || self.keeps)
     }
+}
+
+/// Digits alone: a sign, which the library would take, is no part of a length.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
