@@ -26,6 +26,7 @@ mod probe;
 pub(crate) mod tls;
 pub(crate) mod upgrade;
 
+pub use http1::whole::{Read, read};
 pub use pool::Pools;
 pub use probe::probe;
 

@@ -32,6 +32,7 @@ use crate::proxy::upstream::outgoing::{Outgoing, Progress};
 mod body;
 mod head;
 mod upload;
+pub(crate) mod whole;
 
 use body::{Left, Piece};
 use head::{Head, Names};

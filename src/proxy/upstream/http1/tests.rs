@@ -3,52 +3,8 @@
 use http::HeaderMap;
 use proptest::prelude::*;
 
-use super::body::{Left, Piece};
+use super::whole::read;
 use super::*;
-
-/// What an answer is read as, however it was cut: its status, its body, what came behind it, and whether the connection may
-/// be used again.
-#[derive(Debug, PartialEq, Eq)]
-struct Read {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    surplus: Vec<u8>,
-    keeps_alive: bool,
-}
-
-/// None where it is no answer, or none that has ended.
-fn read(pieces: &[&[u8]], is_head: bool) -> Option<Read> {
-    let mut pieces = pieces.iter();
-    let mut come = BytesMut::new();
-    let head = loop {
-        match head::read(&come.clone().freeze(), is_head, &mut Names::default()).ok()? {
-            Some(head) => break head,
-            None => come.extend_from_slice(pieces.next()?),
-        }
-    };
-    let mut come = come.freeze().slice(head.length..);
-    let (mut left, mut body) = (head.left, Vec::new());
-    loop {
-        match left.take(&mut come).ok()? {
-            Piece::Data(data) => body.extend_from_slice(&data),
-            Piece::End => break,
-            Piece::Later => match pieces.next() {
-                Some(piece) => come = [&come, *piece].concat().into(),
-                None if left.ends_with_the_connection() => left = Left::Nothing,
-                None => return None,
-            },
-        }
-    }
-    let rest = pieces.copied().collect::<Vec<_>>().concat();
-    Some(Read {
-        status: head.parts.status.as_u16(),
-        headers: head.parts.headers,
-        body,
-        surplus: [&come, rest.as_slice()].concat(),
-        keeps_alive: head.keeps_alive,
-    })
-}
 
 fn body_of(answer: &str) -> Option<(String, bool)> {
     let read = read(&[answer.as_bytes()], false)?;
