@@ -269,8 +269,10 @@ async fn speak_http2<S>(
     let streams = session.streams.clone();
     let worker = Rc::clone(&session.worker);
     let session = Rc::new(session);
-    let service =
-        service_fn(move |request: Request<Incoming>| handle::answer(Rc::clone(&session), request));
+    // In a box: on its way into a task of its own it is moved from hand to hand.
+    let service = service_fn(move |request: Request<Incoming>| {
+        Box::pin(handle::answer(Rc::clone(&session), request))
+    });
     let list = u32::try_from(proxy.max_header_bytes).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(streams);
     builder
