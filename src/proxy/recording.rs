@@ -13,7 +13,7 @@ use crate::journal::{Begun, Full, Lane};
 use crate::model::{Decision, Opening, Outcome, Refusal, Timestamp};
 use crate::proxy::body::request::Fate;
 use crate::proxy::limiting::Account;
-use crate::proxy::strangers::{Note, Strangers, Summed};
+use crate::proxy::strangers::{Refused, Strangers, Summed};
 use crate::proxy::websocket::Moves;
 use crate::proxy::worker::Worker;
 use crate::telemetry::metrics::WorkerCells;
@@ -66,18 +66,18 @@ impl Recorder {
 
     /// The refusal of a stranger: one of many from the same source is summed with the others of its second. While sums cannot
     /// be written there are no new ones, unless records may be missing.
-    pub(crate) fn write_of_stranger(
+    pub(crate) fn write_of_stranger<'o>(
         &self,
-        opening: &Opening<'_>,
-        outcome: &Outcome<'_>,
+        refused: Refused<'_>,
+        opening: impl FnOnce() -> Opening<'o>,
         on_failure: OnFailure,
     ) -> Result<(), Refusal> {
         if on_failure == OnFailure::Deny && !self.unwritten.borrow().is_empty() {
             return Err(Refusal::LogUnavailable);
         }
-        match self.strangers.note(opening, outcome) {
-            Note::Alone => self.write(opening, outcome, on_failure),
-            Note::Summed => Ok(()),
+        match self.strangers.note(refused, opening) {
+            Some(opening) => self.write(&opening, refused.outcome, on_failure),
+            None => Ok(()),
         }
     }
 

@@ -19,11 +19,13 @@ const SOURCES: usize = 1024;
 const KINDS: usize = 8;
 const SECOND: i64 = 1_000_000;
 
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Note {
-    /// To be recorded as it is.
-    Alone,
-    Summed,
+/// A refused request, as far as it counts towards a sum. What else is known of it is asked for where it is told: most of a
+/// flood is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused<'o> {
+    pub(crate) ip: IpAddr,
+    pub(crate) ts: Timestamp,
+    pub(crate) outcome: &'o Outcome<'o>,
 }
 
 #[derive(Debug, Default)]
@@ -47,13 +49,18 @@ struct Sum {
 pub(crate) type Summed = (Opening<'static>, Outcome<'static>);
 
 impl Strangers {
-    pub(crate) fn note(&self, opening: &Opening<'_>, outcome: &Outcome<'_>) -> Note {
+    /// What is to be recorded as it is; None where it was summed.
+    pub(crate) fn note<'o>(
+        &self,
+        refused: Refused<'_>,
+        opening: impl FnOnce() -> Opening<'o>,
+    ) -> Option<Opening<'o>> {
         let mut sources = self.0.borrow_mut();
-        let mut address = source_of(opening.ip);
+        let mut address = source_of(refused.ip);
         if sources.len() >= SOURCES && !sources.contains_key(&address) {
             address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         }
-        let second = second_of(opening.ts);
+        let second = second_of(refused.ts);
         let source =
             sources.entry(address).or_insert_with(|| Source { second, alone: 0, sums: Vec::new() });
         // Sums of an earlier second stay until they are fetched: its refusals go on into them, which is as true.
@@ -62,10 +69,10 @@ impl Strangers {
         }
         if source.alone < ALONE && source.sums.is_empty() {
             source.alone += 1;
-            return Note::Alone;
+            return Some(opening());
         }
-        source.add(address, opening, outcome);
-        Note::Summed
+        source.add(address, refused.outcome, opening);
+        None
     }
 
     /// Takes the sums of seconds that ended before a moment, or all there are.
@@ -89,7 +96,12 @@ impl Strangers {
 }
 
 impl Source {
-    fn add(&mut self, address: IpAddr, opening: &Opening<'_>, outcome: &Outcome<'_>) {
+    fn add<'o>(
+        &mut self,
+        address: IpAddr,
+        outcome: &Outcome<'_>,
+        opening: impl FnOnce() -> Opening<'o>,
+    ) {
         let is_full = self.sums.len() >= KINDS;
         let same = |sum: &&mut Sum| {
             is_full || (sum.outcome.code == outcome.code && sum.outcome.status == outcome.status)
@@ -105,14 +117,16 @@ impl Source {
         let record = AccessRecord {
             id: RecordId { lane: LaneId(0), seq: 0 },
             node: Cow::Borrowed(""),
-            opening: opening.clone(),
+            // What it says must be true of all of them; and there may be thousands, so none is long.
+            opening: Opening {
+                ip: address,
+                path: Cow::Borrowed(""),
+                user_agent: Cow::Borrowed(""),
+                ..opening()
+            },
             outcome: outcome.clone(),
         };
-        let AccessRecord { mut opening, outcome, .. } = record.into_owned();
-        // What it says must be true of all of them; and there may be thousands, so none is long.
-        opening.ip = address;
-        opening.path = Cow::Borrowed("");
-        opening.user_agent = Cow::Borrowed("");
+        let AccessRecord { opening, outcome, .. } = record.into_owned();
         let duration_us = outcome.duration_us;
         self.sums.push(Sum { opening, outcome, duration_us });
     }
@@ -166,13 +180,24 @@ mod tests {
         }
     }
 
+    fn note(
+        strangers: &Strangers,
+        ip: IpAddr,
+        micros: i64,
+        code: &'static str,
+    ) -> Option<Opening<'static>> {
+        let outcome = refused(code);
+        let refused = Refused { ip, ts: Timestamp::from_micros(micros), outcome: &outcome };
+        strangers.note(refused, || opening(ip, micros))
+    }
+
     #[test]
     fn every_refusal_is_told_alone_or_counted() {
         let strangers = Strangers::default();
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let told = |n: u32, code| {
-            let note = |_| strangers.note(&opening(ip, 5), &refused(code));
-            (0..n).map(note).filter(|note| *note == Note::Alone).count()
+            let note = |_| note(&strangers, ip, 5, code);
+            (0..n).filter_map(note).filter(|alone| *alone == opening(ip, 5)).count()
         };
         assert_eq!(told(1000, "invalid_credentials"), ALONE as usize);
         assert_eq!(told(500, "subscriber_key_missing"), 0);
@@ -189,7 +214,7 @@ mod tests {
     fn a_flood_from_everywhere_takes_no_more_room() {
         let strangers = Strangers::default();
         for n in 0..200_000_u32 {
-            strangers.note(&opening(IpAddr::V4(Ipv4Addr::from_bits(n)), 5), &refused("x"));
+            note(&strangers, IpAddr::V4(Ipv4Addr::from_bits(n)), 5, "x");
         }
         assert!(strangers.0.borrow().len() <= SOURCES + 1);
         let total: u32 = strangers.over(None).iter().map(|(_, sum)| sum.count).sum();

@@ -14,6 +14,7 @@ use crate::proxy::handle::{Exchange, Pass};
 use crate::proxy::limiting::{self, Account};
 use crate::proxy::pulse::Wire;
 use crate::proxy::recording::{Recording, micros};
+use crate::proxy::strangers::Refused;
 use crate::proxy::{cors, respond};
 
 impl<'r> Exchange<'r, '_> {
@@ -108,7 +109,8 @@ impl<'r> Exchange<'r, '_> {
             return Ok(());
         }
         let is_issued = |text: &[u8]| session.worker.keys.verifier.is_issued(text);
-        let opening = facts.opening(&self.subject(), wanted, &Issued(&is_issued));
+        let subject = self.subject();
+        let opening = || facts.opening(&subject, wanted, &Issued(&is_issued));
         let is_head = facts.method.get() == Some(Method::Head);
         let length = if is_head { None } else { response.body().size_hint().exact() };
         let refused = !code.is_empty();
@@ -124,9 +126,10 @@ impl<'r> Exchange<'r, '_> {
         };
         let on_failure = self.snapshot.config.log.on_failure;
         if refused && facts.is_of_a_stranger() {
-            recorder.write_of_stranger(&opening, &outcome, on_failure)
+            let refused = Refused { ip: facts.ip(&subject), ts: subject.ts, outcome: &outcome };
+            recorder.write_of_stranger(refused, opening, on_failure)
         } else {
-            recorder.write(&opening, &outcome, on_failure)
+            recorder.write(&opening(), &outcome, on_failure)
         }
     }
 }
