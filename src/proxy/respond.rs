@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -15,8 +15,13 @@ use crate::config::{
 use crate::model::refusal::{Lack, Short};
 use crate::model::{LimitKind, Overrun, Refusal, RequestId};
 use crate::proxy::body::ResponseBody;
+use crate::proxy::snapshot::Setup;
 use crate::proxy::token_endpoint::TokenReply;
 use crate::proxy::well_known::ways;
+
+mod prepared;
+
+pub use prepared::Answers;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -27,6 +32,7 @@ const API_KEY: HeaderValue = HeaderValue::from_static("ApiKey");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// Basic cannot do without a realm (RFC 7617); it says no more than any answer of ours.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"postern\"");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// RFC 9457, with what this gateway adds.
 #[derive(Serialize)]
@@ -91,12 +97,19 @@ struct Wording {
 }
 
 /// The answer to a refused request.
-pub(crate) fn refuse(config: &Config, refusal: &Refusal, id: RequestId) -> Response<ResponseBody> {
+pub(crate) fn refuse(setup: &Setup, refusal: &Refusal, id: RequestId) -> Response<ResponseBody> {
+    setup.answers.give(refusal, id).unwrap_or_else(|| {
+        let (head, body) = compose(&setup.config, refusal, id).into_parts();
+        Response::from_parts(head, ResponseBody::Own(Full::new(body)))
+    })
+}
+
+fn compose(config: &Config, refusal: &Refusal, id: RequestId) -> Response<Bytes> {
     let wording = wording(refusal);
     let digits = id.digits();
     let request_id = std::str::from_utf8(&digits).unwrap_or_default();
     let (body, kind) = body_of(config, refusal, &wording, request_id);
-    let mut response = bare(wording.status, body, id);
+    let mut response = bare(wording.status, body, &digits);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     if wording.status == StatusCode::UNAUTHORIZED {
         challenge(config.credentials.schemes, response.headers_mut());
@@ -153,7 +166,7 @@ pub(crate) fn preflight(
     headers: Option<HeaderValue>,
     id: RequestId,
 ) -> Response<ResponseBody> {
-    let mut response = bare(StatusCode::NO_CONTENT, Bytes::new(), id);
+    let mut response = own(StatusCode::NO_CONTENT, Bytes::new(), id);
     let fields = response.headers_mut();
     fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     if let Some(headers) = headers {
@@ -165,7 +178,7 @@ pub(crate) fn preflight(
 
 /// A document of the gateway itself.
 pub(crate) fn document(json: String, id: RequestId) -> Response<ResponseBody> {
-    let mut response = bare(StatusCode::OK, Bytes::from(json), id);
+    let mut response = own(StatusCode::OK, Bytes::from(json), id);
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
@@ -180,7 +193,7 @@ pub(crate) fn token(reply: TokenReply, id: RequestId) -> Response<ResponseBody> 
         }
         TokenReply::Refused(fault) => (StatusCode::BAD_REQUEST, fault.document()),
     };
-    let mut response = bare(status, Bytes::from(json), id);
+    let mut response = own(status, Bytes::from(json), id);
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, JSON);
     fields.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
@@ -202,13 +215,17 @@ pub(crate) fn is_upgrade<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
-fn bare(status: StatusCode, body: Bytes, id: RequestId) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Own(Full::new(body)));
+fn own(status: StatusCode, body: Bytes, id: RequestId) -> Response<ResponseBody> {
+    bare(status, body, &id.digits()).map(|body| ResponseBody::Own(Full::new(body)))
+}
+
+fn bare(status: StatusCode, body: Bytes, id: &[u8]) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, NO_STORE);
-    if let Ok(id) = HeaderValue::from_bytes(&id.digits()) {
-        fields.insert("x-request-id", id);
+    if let Ok(id) = HeaderValue::from_bytes(id) {
+        fields.insert(REQUEST_ID, id);
     }
     response
 }

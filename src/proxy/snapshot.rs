@@ -7,6 +7,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Fault, Listen, Upstream};
 use crate::limits::Plan;
+use crate::proxy::respond::Answers;
 use crate::proxy::tls;
 use crate::proxy::upstream::Shared;
 use crate::registry::View;
@@ -25,6 +26,8 @@ pub struct Setup {
     pub tls: Vec<Option<Arc<ServerConfig>>>,
     /// What requests are held against.
     pub limits: Plan,
+    /// To refusals that say the same to everybody.
+    pub answers: Answers,
     /// Of `config.listen.admin`: nothing here uses it, but it changes with the rest.
     pub admin_tls: Option<Arc<ServerConfig>>,
 }
@@ -87,7 +90,8 @@ impl Setup {
         }
         let generation = previous.map_or(1, |previous| previous.generation + 1);
         let limits = Plan::of(&config, previous.map(|previous| &previous.limits));
-        Ok(Self { generation, config, upstreams, tls, limits, admin_tls })
+        let answers = Answers::of(&config);
+        Ok(Self { generation, config, upstreams, tls, limits, answers, admin_tls })
     }
 }
 

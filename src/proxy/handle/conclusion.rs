@@ -63,7 +63,7 @@ impl<'r> Exchange<'r, '_> {
                 Ok(response) => (response, self.facts.fault.get(), !self.fate.has_ended()),
                 Err(refusal) => {
                     let close = has_body || ends_the_connection(&refusal);
-                    (respond::refuse(config, &refusal, arrival.id), refusal.code(), close)
+                    (respond::refuse(snapshot, &refusal, arrival.id), refusal.code(), close)
                 }
             };
             let (response, code, _) = &concluded;

@@ -1,5 +1,7 @@
 //! Every refusal has its status, and says what to do.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use serde_json::json;
 
@@ -68,13 +70,10 @@ fn refused(refusal: &Refusal, errors: &str) -> (HeaderMap, String) {
     let template = r#"{"why": "{{code}}"}"#;
     let given = given(&format!("{MAIN}{errors}")).file("p/e.json", template);
     let config = given.load().unwrap();
-    let response = refuse(&config, refusal, RequestId::new(7));
+    let response = compose(&config, refusal, RequestId::new(7));
     assert_eq!(response.status(), 429);
     let (head, body) = response.into_parts();
-    let ResponseBody::Own(body) = body else { panic!("its own") };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let whole = runtime.block_on(body.collect()).unwrap().to_bytes();
-    (head.headers, String::from_utf8(whole.to_vec()).unwrap())
+    (head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
 fn overrun(kind: LimitKind, limit: &str, allowed: &str, wait: Option<Duration>) -> Box<Overrun> {
@@ -175,4 +174,32 @@ fn a_template_of_errors_keeps_the_header() {
     let (headers, body) = refused(&Refusal::RateLimited(over), template);
     assert_eq!(headers[header::RETRY_AFTER], "60");
     assert!(body.contains("rate_limited"), "{body}");
+}
+
+/// Under our own shape of errors, and under one that shows the id twice, and under one that does not show it.
+#[test]
+fn a_prepared_answer_is_the_composed_one() {
+    let id = RequestId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    for (errors, template) in [
+        ("", "{}"),
+        ("errors: e.json\n", r#"{"a": "{{request_id}}{{request_id}}", "b": "{{detail}}"}"#),
+        ("errors: e.json\n", r#"{"why": "{{code}}"}"#),
+    ] {
+        let given = given(&format!("{MAIN}{errors}")).file("p/e.json", template);
+        let config = given.load().unwrap();
+        let answers = Answers::of(&config);
+        for refusal in &prepared::PREPARED {
+            let (given, body) = answers.give(refusal, id).unwrap().into_parts();
+            let (expected, text) = compose(&config, refusal, id).into_parts();
+            assert_eq!((given.status, given.headers), (expected.status, expected.headers));
+            assert_eq!(whole(body), text, "{refusal:?}");
+        }
+        assert!(answers.give(&lack(), id).is_none());
+    }
+}
+
+fn whole(body: ResponseBody) -> Bytes {
+    let ResponseBody::Own(body) = body else { panic!("its own") };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(body.collect()).unwrap().to_bytes()
 }
