@@ -1,12 +1,9 @@
 //! The answers that are the gateway's own, and the only file of the data plane that knows status codes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
-use serde::Serialize;
 
 use crate::auth::oauth::Fault;
 use crate::config::{
@@ -20,8 +17,11 @@ use crate::proxy::token_endpoint::TokenReply;
 use crate::proxy::well_known::ways;
 
 mod prepared;
+mod problem;
 
 pub use prepared::Answers;
+
+use problem::Problem;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -32,63 +32,9 @@ const API_KEY: HeaderValue = HeaderValue::from_static("ApiKey");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 /// Basic cannot do without a realm (RFC 7617); it says no more than any answer of ours.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"postern\"");
+/// As many as an answer of ours has, with those of limits: the map need not grow.
+const FIELDS: usize = 6;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// RFC 9457, with what this gateway adds.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-    code: &'a str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    category: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    needed: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    granted: Option<&'a str>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    over: Option<Over<'a>>,
-}
-
-/// Which limit refused, and when it will not.
-#[derive(Serialize)]
-struct Over<'a> {
-    limit: &'a str,
-    allowed: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    burst: Option<u32>,
-    /// What this request takes, where that is more than one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost: Option<u32>,
-    /// Whole seconds, as in the header.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u64>,
-    /// To the millisecond.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
-    /// As draft-ietf-httpapi-ratelimit-headers names it.
-    #[serde(rename = "violated-policies")]
-    violated_policies: [&'a str; 1],
-}
-
-impl<'a> Over<'a> {
-    fn of(refusal: &'a Refusal) -> Option<Self> {
-        let over = refusal.overrun()?;
-        let millis = |wait: Duration| u64::try_from(wait.as_nanos().div_ceil(1_000_000)).ok();
-        Some(Self {
-            limit: &over.limit,
-            allowed: &over.allowed,
-            burst: over.burst,
-            cost: (over.cost > 1).then_some(over.cost),
-            retry_after: over.retry_after(),
-            retry_after_ms: over.wait.and_then(millis),
-            violated_policies: [&over.limit],
-        })
-    }
-}
 
 /// What is said of one kind of refusal.
 struct Wording {
@@ -223,6 +169,7 @@ fn bare(status: StatusCode, body: Bytes, id: &[u8]) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let fields = response.headers_mut();
+    fields.reserve(FIELDS);
     fields.insert(header::CACHE_CONTROL, NO_STORE);
     if let Ok(id) = HeaderValue::from_bytes(id) {
         fields.insert(REQUEST_ID, id);
@@ -236,32 +183,14 @@ fn body_of(
     wording: &Wording,
     request_id: &str,
 ) -> (Bytes, HeaderValue) {
-    let code = refusal.code();
     let detail = detail(refusal, config);
     let (status, title) = (wording.status.as_u16(), wording.title);
     if let ErrorShape::Template(template) = &config.errors {
-        let shown = Shown { status, code, title, detail: &detail, request_id };
+        let shown = Shown { status, code: refusal.code(), title, detail: &detail, request_id };
         return (Bytes::from(template.render(shown)), JSON);
     }
-    let lack = match refusal {
-        Refusal::PermissionDenied(lack) => Some(lack),
-        _ => None,
-    };
-    let problem = Problem {
-        r#type: format!("urn:postern:error:{code}"),
-        title,
-        status,
-        detail: &detail,
-        code,
-        request_id,
-        category: lack.map(|lack| &*lack.category),
-        needed: lack.map(|lack| lack.needed.need()),
-        granted: lack.map(|lack| lack.granted.permission()),
-        over: Over::of(refusal),
-    };
-    let mut json = serde_json::to_vec(&problem).unwrap_or_default();
-    json.push(b'\n');
-    (Bytes::from(json), PROBLEM)
+    let problem = Problem { status, title, detail: &detail, request_id };
+    (Bytes::from(problem.document(refusal)), PROBLEM)
 }
 
 fn wording(refusal: &Refusal) -> Wording {
@@ -404,34 +333,44 @@ fn lacking(lack: &Lack) -> String {
 
 /// Whose limit it is, how much it allows, and what to do.
 fn over_the_limit(refusal: &Refusal, over: &Overrun) -> String {
-    let whose = match (refusal, over.limit.split_once(':')) {
-        (Refusal::TooManyFailures(_), _) => {
-            "requests without valid keys from your address".to_owned()
-        }
-        (_, Some((_, category))) => format!("requests of this key within `{category}`"),
-        (Refusal::QuotaExceeded(_), None) => "this key for today (UTC)".to_owned(),
-        (_, None) => match &*over.limit {
-            "vendor" => "all requests of this vendor".to_owned(),
-            "practice" => "all keys of this practice together".to_owned(),
-            "source" => "requests from your address to public paths".to_owned(),
-            _ => "this key".to_owned(),
-        },
-    };
     if over.kind == LimitKind::Concurrent {
         let most = &over.allowed;
         return format!(
             "This key may have {most}, and has them. Try again when one of its requests is answered."
         );
     }
-    let burst = over.burst.map(|burst| format!(", in bursts of {burst}")).unwrap_or_default();
-    let cost = over.cost;
-    let cost = if cost > 1 { format!(" This request takes {cost} of it.") } else { String::new() };
-    let then = match over.retry_after() {
-        Some(1) => "Try again in a second.".to_owned(),
-        Some(seconds) => format!("Try again in {seconds} seconds."),
-        None => String::new(),
-    };
-    format!("The limit of {whose} is used up: {}{burst}.{cost} {then}", over.allowed)
+    // In one piece, not put together from many: floods end here.
+    let mut text = String::with_capacity(192);
+    text.push_str("The limit of ");
+    match (refusal, over.limit.split_once(':')) {
+        (Refusal::TooManyFailures(_), _) => {
+            text.push_str("requests without valid keys from your address");
+        }
+        (_, Some((_, category))) => text.extend(["requests of this key within `", category, "`"]),
+        (Refusal::QuotaExceeded(_), None) => text.push_str("this key for today (UTC)"),
+        (_, None) => text.push_str(match &*over.limit {
+            "vendor" => "all requests of this vendor",
+            "practice" => "all keys of this practice together",
+            "source" => "requests from your address to public paths",
+            _ => "this key",
+        }),
+    }
+    text.extend([" is used up: ", &over.allowed]);
+    if let Some(burst) = over.burst {
+        text.extend([", in bursts of ", itoa::Buffer::new().format(burst)]);
+    }
+    text.push('.');
+    if over.cost > 1 {
+        text.extend([" This request takes ", itoa::Buffer::new().format(over.cost), " of it."]);
+    }
+    match over.retry_after() {
+        Some(1) => text.push_str(" Try again in a second."),
+        Some(seconds) => {
+            text.extend([" Try again in ", itoa::Buffer::new().format(seconds), " seconds."]);
+        }
+        None => text.push(' '),
+    }
+    text
 }
 
 #[cfg(test)]
