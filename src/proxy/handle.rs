@@ -144,7 +144,8 @@ async fn answer_to(
             Ok(Step::WhoAmI(caller, identity)) => {
                 Ok(Box::pin(exchange.who_am_i(caller, identity)).await)
             }
-            Ok(Step::Pass(pass)) => exchange.pass(&pass, body).await,
+            // In a box: it is most of what hyper would move for each request, refused ones too.
+            Ok(Step::Pass(pass)) => Box::pin(exchange.pass(&pass, body)).await,
             Err(Halt::Refused(refusal)) => Err(refusal),
             Err(Halt::FirstUse(verified)) => {
                 decisions += 1;
