@@ -50,6 +50,8 @@ struct Exchange<'r, 'f> {
     parts: &'r Parts,
     ticket: &'r Ticket,
     arrival: Arrival,
+    /// When it is decided: later than it came where a key had to be verified.
+    now: Timestamp,
     fate: &'r Rc<Fate>,
     /// What is found out on the way.
     facts: &'f Facts<'r>,
@@ -124,7 +126,7 @@ async fn answer_to(
     };
     let has_body = !body.is_end_stream();
     let fate = session.fate(!has_body);
-    let mut decisions = 0;
+    let (mut decisions, mut now) = (0, arrival.ts);
     let response = loop {
         let facts = Facts::default();
         let exchange = Exchange {
@@ -133,6 +135,7 @@ async fn answer_to(
             parts: &parts,
             ticket: &ticket,
             arrival,
+            now,
             fate: &fate,
             facts: &facts,
         };
@@ -154,6 +157,7 @@ async fn answer_to(
                     Ok(()) if decisions == DECISIONS => Err(Refusal::Overloaded),
                     Ok(()) => {
                         snapshot = session.worker.current();
+                        now = session.worker.clock.now();
                         continue;
                     }
                 }
@@ -235,7 +239,7 @@ impl<'r, 'f> Exchange<'r, 'f> {
     ) -> Result<&'f Known, Halt> {
         self.is_current()?;
         let (worker, snapshot) = (&self.session.worker, self.snapshot);
-        let (view, now) = (&snapshot.view, worker.clock.now());
+        let (view, now) = (&snapshot.view, self.now);
         let looked_up = worker.keys.verifier.look_up(&worker.remembered, view, presented, now);
         let identity = match looked_up {
             Lookup::Known(identity) => identity?,
