@@ -35,15 +35,18 @@ use crate::store::access::{AccessStore, Taken};
 #[cfg(test)]
 mod tests;
 
-/// The most records of a batch. A store takes so many in some ten milliseconds, so others get their turn.
-const MOST: usize = 5000;
 /// The least that a batch shrinks to where the store does not take larger ones in time.
 const LEAST: usize = 50;
-/// The most bytes of a batch, about.
-const BYTES: usize = 1 << 20;
+/// For each record that a batch may have, so many bytes, about: those of long ones are fewer.
+const BYTES: usize = 256;
 /// For how long records are gathered where few come: a transaction for each is too many, and people wait for a tenth of
 /// a second without noticing.
 const GATHER: Duration = Duration::from_millis(50);
+/// So many of those are waited where many come, so that a batch has many records of a key: nobody looks for a single one
+/// among hundreds, and each block and each sum is written once for all of them.
+const GATHER_MANY: u32 = 20;
+/// In one round: fewer are somebody who tries something.
+const FEW: u64 = 64;
 /// How long the thread waits for the next record at once; also how late it hears that it is to end.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How often the store is asked how far it is, though all seems well.
@@ -136,6 +139,8 @@ struct Shipping {
     /// Lanes that could not be shipped, and that this was told of.
     stuck: BTreeSet<LaneId>,
     most: usize,
+    /// Records that the last round handed over.
+    handed_over: u64,
 }
 
 impl Shipping {
@@ -150,7 +155,8 @@ impl Shipping {
             look: Instant::now(),
             finished: Vec::new(),
             stuck: BTreeSet::new(),
-            most: MOST,
+            most: history.store.appetite(),
+            handed_over: 0,
         }
     }
 
@@ -176,7 +182,7 @@ impl Shipping {
                         return;
                     }
                     self.source.wait(PATIENCE);
-                    sleep(GATHER).await;
+                    self.gather().await;
                 }
                 Err(trouble) => {
                     self.progress.fails(trouble.outcome(), &trouble);
@@ -188,8 +194,20 @@ impl Shipping {
         }
     }
 
+    /// Lets more come: the longer, the more came last time, unless what waits is worth a batch, or its room is needed.
+    async fn gather(&self) {
+        let pauses = if self.handed_over < FEW { 1 } else { GATHER_MANY };
+        for _ in 0..pauses {
+            sleep(GATHER).await;
+            if self.ending.borrow().is_some() || self.source.has_plenty(self.most as u64) {
+                return;
+            }
+        }
+    }
+
     /// Ships everything that is complete as it begins. A lane that cannot be shipped holds up no other.
     async fn round(&mut self) -> Result<(), Trouble> {
+        self.handed_over = 0;
         let lanes = self.source.lanes()?;
         self.ask(&lanes).await?;
         let mut outcome = Ok(());
@@ -259,7 +277,7 @@ impl Shipping {
             if has >= last {
                 return Ok(());
             }
-            let batch = self.source.read(lane, has, self.most, BYTES)?;
+            let batch = self.source.read(lane, has, self.most, self.most * BYTES)?;
             if batch.after > has {
                 self.pass_over(lane, has, batch.after).await?;
             } else if batch.is_empty() {
@@ -274,7 +292,7 @@ impl Shipping {
         let taken = self.store.take(Arc::clone(&batch)).await;
         self.most = match taken {
             // Slowly, for the first one that is too large costs a whole deadline.
-            Ok(_) => (self.most + self.most / 8).min(MOST),
+            Ok(_) => (self.most + self.most / 8).min(self.store.appetite()),
             // No matter of size, and other lanes are none the worse.
             Err(StoreError::Corrupt(_)) => self.most,
             Err(_) => (self.most / 2).max(LEAST),
@@ -282,6 +300,7 @@ impl Shipping {
         match taken? {
             Taken::All => {
                 self.confirm(batch.lane, batch.last())?;
+                self.handed_over += batch.len() as u64;
                 self.progress.shipped(batch.len() as u64);
                 Ok(())
             }

@@ -20,6 +20,8 @@ use crate::model::LaneId;
 
 /// Under load, who ships is not told oftener, so that there is something to ship each time.
 const PACE: Duration = Duration::from_millis(10);
+/// This part of the disk there is is not left to fill up for the sake of larger batches.
+const PLENTY: u64 = 16;
 /// Places remembered in a lane, between what was read and what was shipped.
 const MARKS: usize = 64;
 
@@ -148,6 +150,13 @@ impl Source {
             self.marks.remove(lane);
         }
         finished
+    }
+
+    /// Whether so many records wait, or so much of the disk is theirs that who has to make room should not wait for more.
+    pub fn has_plenty(&self, records: u64) -> bool {
+        let max_disk = self.shared().terms().max_disk;
+        let shelf = lock(&self.shared().shelf);
+        shelf.waiting() >= records || shelf.waiting_bytes() > max_disk / PLENTY
     }
 
     /// Ready when something was forced to disk since the last call, or after `patience`. Blocks the thread.

@@ -132,6 +132,11 @@ pub struct Acknowledged {
 pub trait AccessStore: Send + Sync + std::fmt::Debug {
     /// The last record of each of these lanes that the store has; 0 for a lane that it does not know.
     fn lanes<'a>(&'a self, lanes: &'a [LaneId]) -> Task<'a, Vec<u64>>;
+    /// How many records a batch should have at most: what the store takes in about a tenth of a second, for others wait
+    /// meanwhile.
+    fn appetite(&self) -> usize {
+        5_000
+    }
     /// Takes a batch whole, with all that it adds up to, or not at all.
     fn take(&self, batch: Arc<Batch>) -> Task<'_, Taken>;
     /// Records of a lane up to this number are lost for good: what comes next may begin after it. Never takes a lane back.

@@ -13,6 +13,8 @@ use crate::store::access::{
     Acknowledged, ActivityQuery, Expired, Page, RefusalCount, Span, Step, Whose,
 };
 
+mod gathering;
+
 /// A store in memory that fails as it is told.
 #[derive(Debug, Default)]
 struct Fake(Mutex<Memory>);
@@ -166,6 +168,8 @@ impl AccessStore for Fake {
 }
 
 const KEEP: Duration = Duration::from_secs(600);
+/// What a store takes at once that does not say otherwise.
+const MOST: usize = 5_000;
 const MIB: u64 = 1 << 20;
 
 /// A journal with one lane, and a shipper that is driven by hand.
@@ -175,7 +179,7 @@ struct Bench {
     history: History,
     lane: Lane,
     shipping: Shipping,
-    _end: watch::Sender<Option<Instant>>,
+    end: watch::Sender<Option<Instant>>,
     written: u128,
     runtime: tokio::runtime::Runtime,
 }
@@ -231,7 +235,7 @@ impl Bench {
             .start_paused(true)
             .build()
             .unwrap();
-        Self { home, store, history, lane, shipping, _end: end, written, runtime }
+        Self { home, store, history, lane, shipping, end, written, runtime }
     }
 
     /// The same journal after the gateway was killed.
@@ -245,7 +249,9 @@ impl Bench {
         for _ in 0..records {
             self.written += 1;
             let opening = opening(self.written);
-            let begun = self.lane.begin(&opening).unwrap();
+            // On a machine that has much else to do, the next segment may not lie ready yet.
+            let begin = || self.lane.begin(&opening).inspect_err(|_| thread::sleep(GATHER));
+            let begun = (0..100).find_map(|_| begin().ok()).unwrap();
             self.lane.complete(begun, &DONE);
         }
         // Nothing is shipped before it is forced to disk.
@@ -391,21 +397,6 @@ fn what_nobody_has_any_more_is_counted_and_passed_over() {
     bench.write(1);
     bench.rounds_with_pauses();
     assert_eq!(bench.history.status().1.gone, status.gone, "and that is all");
-}
-
-#[test]
-fn a_store_that_is_too_slow_gets_less_at_once() {
-    let mut bench = Bench::new();
-    bench.write(MOST as u128);
-    bench.store.memory().most = Some(100);
-    bench.rounds(60);
-    let batches = std::mem::take(&mut bench.store.memory().sizes).len();
-    assert!(batches < 100, "{batches} batches");
-    bench.assert_whole();
-    bench.store.memory().most = None;
-    bench.write(30 * MOST as u128);
-    bench.rounds(1);
-    assert!(bench.store.memory().sizes.contains(&MOST), "and more again where it is not");
 }
 
 #[test]
