@@ -57,6 +57,10 @@ use std::net::IpAddr;
 
 use crate::model::{Decision, LaneId, Opening, Outcome, RequestId, Timestamp};
 
+mod texts;
+
+use texts::Texts;
+
 pub(super) const MAGIC: [u8; 8] = *b"PSTNJRNL";
 pub(super) const VERSION: u32 = 1;
 /// Before kind and payload.
@@ -376,6 +380,10 @@ impl<'a> Bytes<'a> {
     }
 
     fn number(&mut self) -> Option<u64> {
+        if let Some((&byte, rest)) = self.0.split_first().filter(|(byte, _)| **byte < 0x80) {
+            self.0 = rest;
+            return Some(u64::from(byte));
+        }
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -406,18 +414,20 @@ impl<'a> Bytes<'a> {
             0 => IpAddr::from(self.array::<4>()?),
             _ => IpAddr::from(self.array::<16>()?),
         };
-        let practice = self.text()?.into();
-        let key = self.text()?.into();
-        let vendor = self.text()?.into();
-        let owner = self.text()?.into();
-        let api = self.text()?.into();
-        let method = self.text()?.into();
-        let route = self.text()?;
-        let path = if flags & PATH_IS_ROUTE == 0 { self.text()? } else { route };
+        let mut texts = Texts::of(self.0);
+        let practice = texts.next()?.into();
+        let key = texts.next()?.into();
+        let vendor = texts.next()?.into();
+        let owner = texts.next()?.into();
+        let api = texts.next()?.into();
+        let method = texts.next()?.into();
+        let route = texts.next()?;
+        let path = if flags & PATH_IS_ROUTE == 0 { texts.next()? } else { route };
         let (route, path) = (route.into(), path.into());
-        let category = self.text()?.into();
-        let access = self.text()?.into();
-        let user_agent = self.text()?.into();
+        let category = texts.next()?.into();
+        let access = texts.next()?.into();
+        let user_agent = texts.next()?.into();
+        self.0 = texts.rest();
         Some(Opening {
             ts,
             request_id,

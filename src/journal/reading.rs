@@ -22,6 +22,8 @@ pub(super) struct Reader {
     /// Bytes from here on are in the window.
     window_at: u64,
     window: Vec<u8>,
+    /// What a Begin says is looked at with its Complete, and not before.
+    defers: bool,
 }
 
 /// What is at a place.
@@ -66,13 +68,20 @@ impl Reader {
 
     pub(super) fn of(file: File) -> Result<(Self, Header), Unreadable> {
         let length = file.metadata()?.len();
-        let mut reader = Self { file, length, window_at: 0, window: Vec::new() };
+        let mut reader = Self { file, length, window_at: 0, window: Vec::new(), defers: false };
         reader.window_at = u64::MAX;
         reader.fill(0, Header::MAX as u64)?;
         let header = Header::read(&reader.window).map_err(Unreadable::Header)?;
         // What is behind the header may have been read before it was written.
         reader.window.clear();
         Ok((reader, header))
+    }
+
+    /// For who wants records alone: what a Begin says is read once, with its Complete. A Begin that is damaged is met all
+    /// the same.
+    pub(super) fn of_records(mut self) -> Self {
+        self.defers = true;
+        self
     }
 
     /// Of the file, with what was not written yet.
@@ -82,6 +91,7 @@ impl Reader {
 
     /// The frame at a place, of what was written before `limit`. A record is appended to `out`: its opening, its outcome.
     pub(super) fn step(&mut self, at: u64, limit: u64, out: &mut Vec<u8>) -> io::Result<Found> {
+        let defers = self.defers;
         let frame = match self.frame(at, limit)? {
             Parsed::Frame(frame) => frame,
             Parsed::End => return Ok(Found::End),
@@ -102,7 +112,7 @@ impl Reader {
                 }));
             }
             // What cannot be completed is not open.
-            Kind::Begin if !is_opening(payload) => return Ok(Found::Torn),
+            Kind::Begin if !defers && !is_opening(payload) => return Ok(Found::Torn),
             Kind::Begin => return Ok(Found::Begin { size }),
             Kind::Whole => {
                 out.extend_from_slice(payload);

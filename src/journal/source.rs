@@ -210,6 +210,7 @@ impl Shared {
         match opened {
             Ok((reader, header)) => {
                 let seq = segment.first().saturating_sub(1);
+                let reader = reader.of_records();
                 Ok(Some(Cursor { segment, reader, at: header.length as u64, seq }))
             }
             Err(Unreadable::Io(error)) => Err(error),
