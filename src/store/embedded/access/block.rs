@@ -62,15 +62,26 @@ pub(super) struct Block {
 /// Different values in the order in which they were met.
 struct Dictionary<T>(HashMap<T, u64>, Vec<T>);
 
+/// Mostly there are no more: to compare with each costs less than to hash eight texts.
+const FEW: usize = 8;
+
 impl<T: Hash + Eq + Copy> Dictionary<T> {
     fn new() -> Self {
         Self(HashMap::new(), Vec::new())
     }
 
     fn index(&mut self, value: T) -> u64 {
-        let next = self.1.len() as u64;
-        *self.0.entry(value).or_insert_with(|| {
-            self.1.push(value);
+        let Self(behind, all) = self;
+        let next = all.len() as u64;
+        if let Some(index) = all.iter().take(FEW).position(|known| *known == value) {
+            return index as u64;
+        }
+        if all.len() < FEW {
+            all.push(value);
+            return next;
+        }
+        *behind.entry(value).or_insert_with(|| {
+            all.push(value);
             next
         })
     }
@@ -78,16 +89,15 @@ impl<T: Hash + Eq + Copy> Dictionary<T> {
 
 /// Records must be of one practice, one key and one day, in order, and at least one.
 pub(super) fn encode(records: &[&AccessRecord<'_>], density: Density) -> Block {
-    let mut marks = Marks::default();
-    records.iter().for_each(|record| marks.add(record));
     let moment = |record: Option<&&AccessRecord<'_>>| record.map(|record| record.opening.ts);
+    let (facts, marks) = encode_facts(records, density);
     Block {
         count: records.len(),
         first: moment(records.first()).unwrap_or_default(),
         last: moment(records.last()).unwrap_or_default(),
         marks,
         places: encode_places(records, density),
-        facts: encode_facts(records, density),
+        facts,
         rest: encode_rest(records, density),
     }
 }
@@ -126,7 +136,7 @@ fn encode_places(records: &[&AccessRecord<'_>], density: Density) -> Vec<u8> {
     writer.finish()
 }
 
-fn encode_facts(records: &[&AccessRecord<'_>], density: Density) -> Vec<u8> {
+fn encode_facts(records: &[&AccessRecord<'_>], density: Density) -> (Vec<u8>, Marks) {
     let mut shapes = Dictionary::new();
     let mut of = Vec::with_capacity(records.len());
     for record in records {
@@ -144,20 +154,26 @@ fn encode_facts(records: &[&AccessRecord<'_>], density: Density) -> Vec<u8> {
         of.push(shapes.index((written, outcome.decision, outcome.status)));
     }
     let mut texts = Dictionary::new();
-    let mut columns: [Vec<u64>; 10] = Default::default();
-    for (written, decision, status) in &shapes.1 {
+    // One column after the other.
+    let mut columns = vec![0; 10 * shapes.1.len()];
+    let mut marks = Marks::default();
+    for (shape, (written, decision, status)) in shapes.1.iter().enumerate() {
+        // All that marks are made of is in a shape, so each is looked at once.
+        let [vendor, _, _, _, _, category, ..] = written;
+        marks.add(*decision, *status, category, vendor);
         let indexes = written.map(|text| texts.index(text));
         let decision = Decision::ALL.iter().position(|known| known == decision).unwrap_or(0) as u64;
         let all = indexes.into_iter().chain([decision, u64::from(*status)]);
-        columns.iter_mut().zip(all).for_each(|(column, index)| column.push(index));
+        let places = columns.iter_mut().skip(shape).step_by(shapes.1.len());
+        places.zip(all).for_each(|(place, index)| *place = index);
     }
     let mut writer = Writer::new(Kind::Facts, density);
     writer.number(texts.1.len() as u64);
     writer.texts(texts.1.iter().copied());
     writer.number(shapes.1.len() as u64);
-    writer.indexes(columns.into_iter().flatten());
+    writer.indexes(columns);
     writer.indexes(of);
-    writer.finish()
+    (writer.finish(), marks)
 }
 
 fn encode_rest(records: &[&AccessRecord<'_>], density: Density) -> Vec<u8> {
@@ -197,7 +213,10 @@ fn encode_rest(records: &[&AccessRecord<'_>], density: Density) -> Vec<u8> {
         outcome.upstream_us.map_or(0, less)
     }));
     writer.numbers(outcomes().map(|outcome| u64::from(outcome.count)));
-    let ids = records.iter().flat_map(|record| record.opening.request_id.bits().to_le_bytes());
-    writer.raw(&ids.collect::<Vec<_>>());
+    let mut ids = Vec::with_capacity(16 * records.len());
+    for record in records {
+        ids.extend_from_slice(&record.opening.request_id.bits().to_le_bytes());
+    }
+    writer.raw(&ids);
     writer.finish()
 }

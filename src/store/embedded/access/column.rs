@@ -102,11 +102,19 @@ pub(super) enum Density {
 pub(super) struct Writer {
     out: Vec<u8>,
     density: Density,
+    /// What is written next; used again and again, for many blocks are of a record or two.
+    next: Vec<u8>,
+    bits: Vec<u8>,
 }
+
+/// Most of a small block.
+const USUAL: usize = 256;
 
 impl Writer {
     pub(super) fn new(kind: Kind, density: Density) -> Self {
-        Self { out: vec![VERSION, kind as u8], density }
+        let mut out = Vec::with_capacity(USUAL);
+        out.extend_from_slice(&[VERSION, kind as u8]);
+        Self { out, density, next: Vec::with_capacity(USUAL), bits: Vec::new() }
     }
 
     pub(super) fn number(&mut self, number: u64) {
@@ -134,37 +142,46 @@ impl Writer {
     }
 
     pub(super) fn indexes(&mut self, numbers: impl IntoIterator<Item = u64>) {
-        let mut column = Vec::new();
-        numbers.into_iter().for_each(|number| put(&mut column, number));
+        self.made(|column| numbers.into_iter().for_each(|number| put(column, number)));
+    }
+
+    /// A column of what is appended to an empty one.
+    fn made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
+        let mut column = std::mem::take(&mut self.next);
+        column.clear();
+        make(&mut column);
         self.column(&column);
+        self.next = column;
     }
 
     pub(super) fn numbers(&mut self, numbers: impl IntoIterator<Item = u64>) {
-        let (mut widths, mut bits) = (Vec::new(), Vec::new());
+        let mut bits = std::mem::take(&mut self.bits);
+        bits.clear();
         let (mut waiting, mut held) = (0_u128, 0);
-        for number in numbers {
-            let width = u64::BITS - number.leading_zeros();
-            widths.push((width & 0x7f) as u8);
-            let Some(kept) = width.checked_sub(1) else { continue };
-            waiting |= u128::from(number ^ (1 << kept)) << held;
-            held += kept;
-            while held >= 8 {
-                bits.push((waiting & 0xff) as u8);
-                waiting >>= 8;
-                held -= 8;
+        self.made(|widths| {
+            for number in numbers {
+                let width = u64::BITS - number.leading_zeros();
+                widths.push((width & 0x7f) as u8);
+                let Some(kept) = width.checked_sub(1) else { continue };
+                waiting |= u128::from(number ^ (1 << kept)) << held;
+                held += kept;
+                while held >= 8 {
+                    bits.push((waiting & 0xff) as u8);
+                    waiting >>= 8;
+                    held -= 8;
+                }
             }
-        }
+        });
         if held > 0 {
             bits.push((waiting & 0xff) as u8);
         }
-        self.column(&widths);
         self.raw(&bits);
+        self.bits = bits;
     }
 
     pub(super) fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str> + Clone) {
         self.indexes(texts.clone().into_iter().map(|text| text.len() as u64));
-        let all: String = texts.into_iter().collect();
-        self.column(all.as_bytes());
+        self.made(|all| texts.into_iter().for_each(|text| all.extend_from_slice(text.as_bytes())));
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {

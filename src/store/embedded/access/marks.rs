@@ -10,7 +10,7 @@
 //! A bit that is not set says for sure that nothing of the kind is there. They are kept in the store: another meaning of a
 //! bit is another form of the store (`schema`).
 
-use crate::model::{AccessRecord, Decision};
+use crate::model::Decision;
 use crate::store::access::{Filter, StatusFilter};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,13 +49,11 @@ fn scope_bits(scope: &str) -> i64 {
 }
 
 impl Marks {
-    pub(super) fn add(&mut self, record: &AccessRecord<'_>) {
-        let outcome = &record.outcome;
-        self.marks |= decision_bit(outcome.decision)
-            | class_bit(outcome.status / 100)
-            | status_bit(outcome.status);
-        let scopes = record.opening.category.split(' ').map(scope_bits);
-        self.words |= scopes.fold(word_bit(b'v', &record.opening.vendor), |all, scope| all | scope);
+    /// Of a record, or of many that have these in common.
+    pub(super) fn add(&mut self, decision: Decision, status: u16, category: &str, vendor: &str) {
+        self.marks |= decision_bit(decision) | class_bit(status / 100) | status_bit(status);
+        let scopes = category.split(' ').map(scope_bits);
+        self.words |= scopes.fold(word_bit(b'v', vendor), |all, scope| all | scope);
     }
 
     /// What must be there for any record to pass.
@@ -84,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{LaneId, RecordId};
+    use crate::model::{AccessRecord, LaneId, RecordId};
     use crate::store::conformance::access::samples::any_part;
 
     proptest! {
@@ -94,7 +92,9 @@ mod tests {
             let records: Vec<_> = parts.into_iter().map(|(opening, outcome)| {
                 AccessRecord { id: RecordId { lane: LaneId(1), seq: 1 }, node: "".into(), opening, outcome }
             }).collect();
-            records.iter().for_each(|record| marks.add(record));
+            for AccessRecord { opening, outcome, .. } in &records {
+                marks.add(outcome.decision, outcome.status, &opening.category, &opening.vendor);
+            }
             let record = which.get(&records);
             let scope = record.opening.category.split(' ').next().unwrap();
             let category = scope.split_once('.').map_or(scope, |(category, _)| category);
