@@ -1,7 +1,8 @@
 //! Taking a batch: one transaction, and everything that the batch adds up to in it.
 //!
-//! Records are put into small blocks, one for each key and day of the batch, written without pressing: `tidying` makes dense
-//! ones of them. Tallies are added up in memory first, so that a batch of ten thousand touches each sum once.
+//! Records are put into blocks, one for each key and day of the batch. Small ones are written without pressing: `tidying`
+//! makes dense ones of them. One that is big enough to stay is dense at once. Tallies are added up in memory first, so that a
+//! batch of ten thousand touches each sum once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,8 +72,9 @@ pub(super) fn take(connection: &mut Connection, batch: &Batch) -> Result<Taken, 
     if records.len() + there != batch.len() {
         return Err(Fault::damaged(&format!("a batch of the journal (lane {})", batch.lane)));
     }
-    let numbers = put_blocks(&transaction, &records)?;
-    put_sums(&transaction, &records, &numbers)?;
+    let groups = group(&records);
+    let numbers = put_blocks(&transaction, &groups)?;
+    put_sums(&transaction, &groups, &numbers)?;
     put_refusals(&transaction, &records, &numbers)?;
     let upto =
         i64::try_from(batch.last()).map_err(|_error| Fault::damaged("the number of a record"))?;
@@ -115,32 +117,62 @@ impl<'a> Numbers<'a> {
     }
 }
 
+/// Records of one key, oldest first.
+struct Group<'a> {
+    practice: &'a str,
+    key: &'a str,
+    records: Vec<&'a AccessRecord<'a>>,
+}
+
+/// By practice and key.
+fn group<'a>(records: &'a [AccessRecord<'a>]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut last = 0;
+    for record in records {
+        let (practice, key) = (&*record.opening.practice, &*record.opening.key);
+        let is_of = |group: &&mut Group<'_>| group.key == key && group.practice == practice;
+        if let Some(group) = groups.get_mut(last).filter(is_of) {
+            group.records.push(record);
+            continue;
+        }
+        last = *places.entry((practice, key)).or_insert(groups.len());
+        match groups.get_mut(last) {
+            Some(group) => group.records.push(record),
+            None => groups.push(Group { practice, key, records: vec![record] }),
+        }
+    }
+    for group in &mut groups {
+        group.records.sort_by_key(|record| (record.opening.ts, record.id));
+    }
+    groups.sort_unstable_by_key(|group| (group.practice, group.key));
+    groups
+}
+
 fn put_blocks<'a>(
     transaction: &Transaction<'_>,
-    records: &'a [AccessRecord<'a>],
+    groups: &[Group<'a>],
 ) -> Result<Numbers<'a>, Fault> {
-    let mut groups: BTreeMap<(i64, &str, &str), Vec<&AccessRecord<'_>>> = BTreeMap::new();
-    for record in records {
-        let opening = &record.opening;
-        let group = (day_of(opening.ts), &*opening.practice, &*opening.key);
-        groups.entry(group).or_default().push(record);
-    }
     let mut numbers = Numbers::default();
-    let mut next = (i64::MIN, 0);
-    for ((day, practice, key), mut group) in groups {
-        group.sort_by_key(|record| (record.opening.ts, record.id));
-        if next.0 != day {
-            next = (day, next_id(transaction, day)?);
-        }
-        let place = Place {
-            day,
-            practice: numbers.make(transaction, PRACTICE, practice)?,
-            key: numbers.make(transaction, KEY, key)?,
-        };
-        for chunk in group.chunks(MOST) {
-            let block = block::encode(chunk, Density::Fresh);
-            put(transaction, next.1, place, tier_of(chunk.len()).min(2), &block)?;
-            next.1 += 1;
+    let mut next: BTreeMap<i64, i64> = BTreeMap::new();
+    for Group { practice, key, records } in groups {
+        let practice = numbers.make(transaction, PRACTICE, practice)?;
+        let key = numbers.make(transaction, KEY, key)?;
+        let day = |record: &&AccessRecord<'_>| day_of(record.opening.ts);
+        for of_day in records.chunk_by(|one, other| day(one) == day(other)) {
+            let place = Place { day: of_day.first().map_or(0, day), practice, key };
+            let mut id = match next.get(&place.day) {
+                Some(id) => *id,
+                None => next_id(transaction, place.day)?,
+            };
+            for chunk in of_day.chunks(MOST) {
+                // What is big enough already is never written again.
+                let tier = tier_of(chunk.len());
+                let density = if tier < 3 { Density::Fresh } else { Density::Dense };
+                put(transaction, id, place, tier, &block::encode(chunk, density))?;
+                id += 1;
+            }
+            next.insert(place.day, id);
         }
     }
     Ok(numbers)
@@ -197,30 +229,34 @@ fn beginning(moment: Timestamp, length: i64) -> i64 {
 
 fn put_sums(
     transaction: &Transaction<'_>,
-    records: &[AccessRecord<'_>],
+    groups: &[Group<'_>],
     numbers: &Numbers<'_>,
 ) -> Result<(), Fault> {
     // Each record is counted once; what is counted then is added up for the day, the practice and everybody.
-    let mut hours: HashMap<(i64, &str, &str), Tally> = HashMap::new();
-    for record in records {
-        let opening = &record.opening;
-        let of = (beginning(opening.ts, HOUR), &*opening.practice, &*opening.key);
-        hours.entry(of).or_default().add(record);
-    }
-    let mut sums: BTreeMap<(i64, i64, i64), Tally> = BTreeMap::new();
-    for ((hour, practice, key), tally) in hours {
-        let day = beginning(Timestamp::from_micros(hour), DAY);
-        for whose in [EVERYBODY, numbers.get(PRACTICE, practice), numbers.get(KEY, key)] {
-            for (step, start) in [(Step::Hour, hour), (Step::Day, day)] {
-                sums.entry((number_of(step), start, whose)).or_default().merge(&tally);
+    let mut hours: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
+    for Group { practice, key, records } in groups {
+        let whose = [EVERYBODY, numbers.get(PRACTICE, practice), numbers.get(KEY, key)];
+        let hour = |record: &&AccessRecord<'_>| beginning(record.opening.ts, HOUR);
+        for of_hour in records.chunk_by(|one, other| hour(one) == hour(other)) {
+            let mut tally = Tally::default();
+            of_hour.iter().for_each(|record| tally.add(record));
+            let start = of_hour.first().map_or(0, hour);
+            for whose in whose {
+                hours.entry((start, whose)).or_default().merge(&tally);
             }
         }
     }
+    let mut sums: BTreeMap<(i64, i64, i64), Tally> = BTreeMap::new();
+    for ((hour, whose), tally) in hours {
+        let day = beginning(Timestamp::from_micros(hour), DAY);
+        sums.entry((number_of(Step::Day), day, whose)).or_default().merge(&tally);
+        sums.insert((number_of(Step::Hour), hour, whose), tally);
+    }
     let mut look = transaction
         .prepare_cached("SELECT tally FROM sums WHERE step = ?1 AND start = ?2 AND whose = ?3")?;
+    // Of a table without other indexes, SQLite writes over a row without looking for it first.
     let mut write = transaction.prepare_cached(
-        "INSERT INTO sums (step, start, whose, tally) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (step, start, whose) DO UPDATE SET tally = excluded.tally",
+        "INSERT OR REPLACE INTO sums (step, start, whose, tally) VALUES (?1, ?2, ?3, ?4)",
     )?;
     for ((step, start, whose), mut sum) in sums {
         let kept: Option<Vec<u8>> =

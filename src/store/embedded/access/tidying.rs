@@ -1,15 +1,15 @@
 //! What is done now and then: small blocks become big ones, old ones go, free pages are given back.
 //!
-//! Records arrive in blocks of a few. A block's tier says how big it has become:
+//! Records arrive in blocks of a few, or of as many as a busy key has in a second. A block's tier says how big it is:
 //!
 //! ```text
 //! tier 0   up to 7 records        eight of a tier (and of one key, practice and day) are merged, with all smaller ones,
-//!      1   up to 63               into one of the next
-//!      2   up to 1023
+//!      1   up to 63               into one of the next; of tier 1 only thirty-two, for half a minute of a key with thirty
+//!      2   up to 1023             requests a second is big enough to settle then
 //!      3   settled: not merged any more, but with late-comers where it has fewer than 1024
 //! ```
 //!
-//! So a record is written about four times in all, and a key has at most some twenty blocks of today. What is left of a day
+//! So a record is written two to four times in all, and a key has at most some fifty blocks of today. What is left of a day
 //! that is over is settled in a pass of its own, every [`SETTLING`] rounds: late-comers wait for it together. Which day is
 //! over is told by records, not by a clock: another one has begun.
 //!
@@ -38,8 +38,8 @@ use crate::store::embedded::fault::Fault;
 
 /// Records of a block at most.
 pub(super) const MOST: usize = 2_048;
-/// Of one tier, before they are merged.
-const FAN: usize = 8;
+/// Of each tier, before they are merged.
+const FAN: [i64; 3] = [8, 32, 8];
 /// Where a block is big enough.
 const BIG: usize = 1_024;
 /// Records that are merged at once at most: some tens of milliseconds.
@@ -270,7 +270,8 @@ fn full_groups(
         same = if current == Some(group) { same + 1 } else { 1 };
         current = Some(group);
         seen += 1;
-        if same == FAN {
+        let fan = usize::try_from(group.tier).ok().and_then(|tier| FAN.get(tier));
+        if fan == Some(&same) {
             full.push(group);
         }
     }

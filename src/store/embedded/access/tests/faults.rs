@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -211,6 +212,27 @@ async fn days_that_are_over_are_settled() {
     assert_eq!(read(&*store, everybody()).await, newest_first(expected));
 }
 
+/// What a batch has of a busy key is settled at once where it is enough, and is not written again.
+#[tokio::test]
+async fn many_records_of_a_key_are_settled_as_they_come() {
+    let (_directory, data) = home();
+    let store = open(&data, Mode::Sole).await.unwrap();
+    let mut busy = parts(1..=2_500);
+    for (micros, (opening, _)) in (0..).zip(&mut busy) {
+        (opening.practice, opening.key) = ("north".into(), "busy".into());
+        opening.ts = at(0).after(Duration::from_micros(micros / 3));
+    }
+    ship(&*store, 1, 0, &busy).await;
+    let other = beside(&data);
+    let count = |sql: &str| other.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(count("SELECT count FROM blocks WHERE tier = 3"), 2_048);
+        assert_eq!(count("SELECT sum(count) FROM blocks WHERE tier < 3"), 452);
+        assert_eq!(read(&*store, everybody()).await, newest_first(records(1, 0, &busy)));
+        expire(&*store, at(-1_000), at(-1_000)).await;
+    }
+}
+
 /// What an hour after the other makes old is deleted by and by, and never told.
 #[tokio::test]
 async fn the_day_at_the_edge_is_trimmed() {
@@ -220,7 +242,7 @@ async fn the_day_at_the_edge_is_trimmed() {
     let all = newest_first(records(1, 0, &parts(1..=38)));
     let mut gone = 0;
     for minutes in (0..20 * 60).step_by(11) {
-        let until = at(0).after(std::time::Duration::from_secs(minutes * 60));
+        let until = at(0).after(Duration::from_secs(minutes * 60));
         gone += store.expire(until, at(-1_000)).await.unwrap().records;
         let mut left = all.clone();
         left.retain(|record| record.opening.ts >= until);
