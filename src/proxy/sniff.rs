@@ -3,42 +3,41 @@
 
 use std::io;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use crate::proxy::pulse::Wire;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Most heads fit, so that a short connection is read once.
+const ROOM: usize = 2048;
+
 /// The first bytes of a connection, kept to be read again.
 #[derive(Debug, Default)]
-pub(crate) struct Opening {
-    bytes: [u8; PREFACE.len()],
-    filled: usize,
-    replayed: usize,
-}
+pub(crate) struct Opening(BytesMut);
 
 impl Opening {
     /// Gives the bytes once more; false when there are none left.
     pub(crate) fn replay(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let Some(left) = self.bytes.get(self.replayed..self.filled).filter(|left| !left.is_empty())
-        else {
+        if self.0.is_empty() {
             return false;
-        };
-        let taken = left.len().min(buf.remaining());
-        buf.put_slice(left.get(..taken).unwrap_or_default());
-        self.replayed += taken;
+        }
+        buf.put_slice(&self.0.split_to(self.0.len().min(buf.remaining())));
+        if self.0.is_empty() {
+            self.0 = BytesMut::new();
+        }
         true
     }
 
     /// None while the bytes could become either.
     fn wire(&self) -> Option<Wire> {
-        let seen = self.bytes.get(..self.filled)?;
-        if !PREFACE.starts_with(seen) {
-            Some(Wire::Http1)
-        } else if seen.len() == PREFACE.len() {
+        if self.0.starts_with(PREFACE) {
             Some(Wire::Http2)
-        } else {
+        } else if PREFACE.starts_with(&self.0) {
             None
+        } else {
+            Some(Wire::Http1)
         }
     }
 }
@@ -50,12 +49,10 @@ pub(crate) async fn sniff<S: AsyncRead + Unpin>(io: &mut S) -> io::Result<(Wire,
         if let Some(wire) = opening.wire() {
             return Ok((wire, opening));
         }
-        let free = opening.bytes.get_mut(opening.filled..).unwrap_or_default();
-        let read = io.read(free).await?;
-        if read == 0 {
+        opening.0.reserve(ROOM - opening.0.len());
+        if io.read_buf(&mut opening.0).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        opening.filled += read;
     }
 }
 
