@@ -27,6 +27,8 @@ mod seats;
 mod session;
 pub mod snapshot;
 mod sniff;
+#[cfg(feature = "instructions")]
+pub mod stages;
 mod strangers;
 pub(crate) mod tls;
 pub(crate) mod token_endpoint;
