@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::{HeaderMap, Request};
 
 use postern::auth::Presented;
-use postern::config::Config;
 use postern::model::refusal::{Lack, Short};
 use postern::model::{Access, Method, Refusal, RequestId};
 use postern::policy::Target;
+use postern::proxy::Setup;
 use postern::proxy::stages::{Wire, refuse, screen, tell};
 
 #[path = "../journal/scene.rs"]
@@ -159,10 +159,10 @@ fn denied() -> Turn {
 }
 
 fn refusal(refusal: Refusal) -> Turn {
-    let config: Config = limits::config("");
+    let setup = Setup::build(limits::config(""), None).expect("a configuration without faults");
     let id = RequestId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
     Box::new(move |_| {
-        let response = refuse(&config, black_box(&refusal), id);
+        let response = refuse(&setup, black_box(&refusal), id);
         assert!(black_box(response).status().is_client_error());
     })
 }

@@ -4,13 +4,13 @@
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
-use crate::config::{Config, Proxy};
+use crate::config::Proxy;
 use crate::limits::{Plan, Standings};
 use crate::model::{Refusal, RequestId};
 use crate::proxy::body::ResponseBody;
 use crate::proxy::guard::h1::Guard;
 use crate::proxy::head::Head;
-use crate::proxy::{limiting, respond};
+use crate::proxy::{Setup, limiting, respond};
 
 /// The guard of one connection that speaks HTTP/1.1.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub fn screen<'r>(parts: &'r Parts, limits: &Proxy) -> Result<&'r str, Refusal> 
     Ok(std::hint::black_box(head).target)
 }
 
-pub fn refuse(config: &Config, refusal: &Refusal, id: RequestId) -> Response<ResponseBody> {
-    respond::refuse(config, refusal, id)
+pub fn refuse(setup: &Setup, refusal: &Refusal, id: RequestId) -> Response<ResponseBody> {
+    respond::refuse(setup, refusal, id)
 }
 
 pub fn tell(plan: &Plan, standings: &Standings, headers: &mut HeaderMap) {
