@@ -26,7 +26,7 @@ use crate::proxy::guard::io::{Guard, Guarded};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
 use crate::proxy::listener::{Door, Entrance};
-use crate::proxy::pulse::{Overdue, Pulse, Spare, Timers, Wire};
+use crate::proxy::pulse::{Overdue, Pulse, Timers, Wire};
 use crate::proxy::respond;
 use crate::proxy::seats::Seated;
 use crate::proxy::session::Session;
@@ -189,13 +189,15 @@ async fn speak_http1<S>(
             return gone.await.unwrap_or(());
         };
         let guarded = parts.io.into_inner();
-        // In the midst of a message it cannot go on with another reader: what comes would be taken for a request.
-        let may_go_on = guarded.is_between_requests() && parts.read_buf.is_empty();
-        if end != End::Dozing || !may_go_on {
+        // What hyper has and has not begun with is the rest of nothing: whoever dozes stands between requests.
+        if end != End::Dozing || !parts.read_buf.is_empty() {
             break (end, guarded.into_inner());
         }
         if let Some(end) = doze(guarded.get_ref().socket(), seated, timers).await {
-            break (end, guarded.into_inner());
+            let mut stream = guarded.into_inner();
+            // Under TLS, whoever waits is to know that nothing was cut off.
+            let _whoever_does_not_take_it = timeout(LINGER, stream.shutdown()).await;
+            break (end, stream);
         }
         io = TokioIo::new(guarded);
     };
@@ -352,13 +354,11 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                 Ok(next) => next,
                 Err(overdue) => return Poll::Ready(End::TimedOut(overdue)),
             };
-            watchdog.as_mut().reset(match (wire, pulse.spare()) {
-                (Wire::Http1, Some(Spare::Waits(since))) if now >= since + WAKEFUL => {
-                    return Poll::Ready(End::Dozing);
-                }
-                (Wire::Http1, _) => next.min(now + WAKEFUL),
-                (Wire::Http2, _) => next,
-            });
+            if wire == Wire::Http1 && pulse.may_doze(WAKEFUL, now) {
+                return Poll::Ready(End::Dozing);
+            }
+            let next = if wire == Wire::Http1 { next.min(now + WAKEFUL) } else { next };
+            watchdog.as_mut().reset(next);
         }
         Poll::Pending
     })

@@ -79,6 +79,7 @@ pub(crate) struct Pulse {
     flaw: OnceLock<(u64, Flaw)>,
     tunnel: AtomicBool,
     linger: AtomicBool,
+    between_requests: AtomicBool,
     cut: AtomicBool,
 }
 
@@ -96,6 +97,7 @@ impl Pulse {
             flaw: OnceLock::new(),
             tunnel: AtomicBool::new(false),
             linger: AtomicBool::new(false),
+            between_requests: AtomicBool::new(true),
             cut: AtomicBool::new(false),
         }
     }
@@ -130,6 +132,18 @@ impl Pulse {
             self.stalled_since.store(0, Ordering::Relaxed);
             self.quiet_since.store(now, Ordering::Relaxed);
         }
+    }
+
+    /// The wire says whether all that came belongs to messages that have ended.
+    pub(crate) fn between_requests(&self, is_between: bool) {
+        self.between_requests.store(is_between, Ordering::Relaxed);
+    }
+
+    /// Whether it has waited for its next request for so long, and could go on with another reader: in the midst of a message,
+    /// what comes would be taken for a request.
+    pub(crate) fn may_doze(&self, after: Duration, now: Instant) -> bool {
+        self.between_requests.load(Ordering::Relaxed)
+            && matches!(self.spare(), Some(Spare::Waits(since)) if now >= since + after)
     }
 
     /// A request begins; its position among the requests of the connection.

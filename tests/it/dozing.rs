@@ -40,6 +40,8 @@ fn whoever_dozed_goes_on_as_before() {
         );
         assert_eq!(asks(&mut wires[3], format!("{head}3\r\nabc\r\n0\r\n\r\n").as_bytes()), 200);
         assert_eq!(asks(&mut wires[4], &[b"\r\n".as_slice(), &get].concat()), 200);
+        // An empty line too many is tolerated, and holds its connection awake.
+        assert!(wires[4].send(b"\r\n"));
     }
     upstream.take();
     // Heads are counted on: what is wrong with the fourth is said of the fourth.

@@ -93,7 +93,7 @@ fn is_plainly_framed(headers: &HeaderMap) -> bool {
     }
 }
 
-/// hyper has found all lengths to be the same number; the caller gets it once, without leading zeros.
+/// All lengths were found to be the same number; the caller gets it once, without leading zeros.
 fn unify_length(headers: &mut HeaderMap) {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return };

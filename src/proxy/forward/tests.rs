@@ -168,6 +168,38 @@ fn a_silent_end_is_tried_once_more_only_where_that_is_safe() {
 }
 
 #[test]
+fn an_answer_that_only_began_is_not_asked_for_again() {
+    on_one_thread(async {
+        for begun in ["H", "HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200 OK\r\n"] {
+            let (listener, endpoint) = listen().await;
+            let mut got = play(listener, vec![vec![begun, "close"]; 2]);
+            let shared = Shared::build(upstream(vec![endpoint])).unwrap();
+            let outcome = get(&Pools::default(), &shared).await;
+            assert_eq!(outcome.unwrap_err(), Refusal::UpstreamProtocolError);
+            assert!(got.try_recv().is_ok() && got.try_recv().is_err(), "{begun}");
+        }
+    });
+}
+
+#[test]
+fn what_a_status_is_called_is_the_upstreams_to_say() {
+    on_one_thread(async {
+        for (line, phrase) in [
+            ("299 Odd", Some("Odd")),
+            ("204 No", Some("No")),
+            ("204 No Content", None),
+            ("204", None),
+        ] {
+            let answer: &'static str =
+                format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n").leak();
+            let response = once(answer).await.unwrap();
+            let told = response.extensions().get::<hyper::ext::ReasonPhrase>();
+            assert_eq!(told.map(|told| told.as_bytes()), phrase.map(str::as_bytes), "{line}");
+        }
+    });
+}
+
+#[test]
 fn chunked_long_and_empty_answers_give_their_connection_back_too() {
     on_one_thread(async {
         let (listener, endpoint) = listen().await;

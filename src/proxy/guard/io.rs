@@ -43,12 +43,6 @@ impl<S> Guarded<S> {
         (Self { io, opening, guard, ending: None, pulse, _alive: alive }, gone)
     }
 
-    /// All that came belongs to requests that have come whole.
-    pub(crate) fn is_between_requests(&self) -> bool {
-        self.ending.is_none()
-            && matches!(&self.guard, Guard::Http1(guard) if guard.is_between_requests())
-    }
-
     pub(crate) fn get_ref(&self) -> &S {
         &self.io
     }
@@ -68,6 +62,7 @@ impl<S> Guarded<S> {
                 if let Some((request, flaw)) = guard.flaw() {
                     self.pulse.set_flaw(request, flaw);
                 }
+                self.pulse.between_requests(guard.is_between_requests());
                 (outcome, guard.is_within_head())
             }
             Guard::Http2(guard) => {

@@ -89,6 +89,10 @@ async fn first_reachable(addresses: impl Iterator<Item = SocketAddr>) -> io::Res
 }
 
 impl Transport {
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     pub(crate) fn speaks_http2(&self) -> bool {
         matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
     }

@@ -102,8 +102,9 @@ impl Outgoing {
                 break;
             }
         }
+        let is_whole = gathered.len() == length;
         *self = Self { source: Source::Whole(gathered.freeze()), progress: None };
-        true
+        is_whole
     }
 
     pub(crate) fn content_length(&self) -> Option<u64> {

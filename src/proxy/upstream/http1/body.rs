@@ -1,13 +1,13 @@
 //! What is left of an answer, as it comes.
 
 use bytes::{Buf as _, Bytes};
-use httparse::Status;
 
 use super::Broken;
 
-/// A line between chunks or behind the last one is no longer, all trailers together are not either; what they say is
-/// nobody's.
-const LONGEST_LINE: usize = 16 * 1024;
+/// Of one body: all lines with sizes beyond their digits, and all trailers. What they say is nobody's.
+const MOST_BESIDES: usize = 16 * 1024;
+/// Of a size: as many as a length can have.
+const DIGITS: usize = 16;
 
 #[derive(Debug)]
 pub(super) enum Left {
@@ -18,9 +18,16 @@ pub(super) enum Left {
     UntilTheEnd,
 }
 
-/// Where in a chunked body what comes next belongs.
 #[derive(Debug, Default)]
-pub(super) enum Chunks {
+pub(super) struct Chunks {
+    at: Place,
+    /// Bytes of what is nobody's.
+    besides: usize,
+}
+
+/// Where in a chunked body what comes next belongs.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
     /// The line with the next one's size.
     #[default]
     Size,
@@ -28,22 +35,14 @@ pub(super) enum Chunks {
     Data(u64),
     /// The end of its line.
     DataEnd,
-    /// Behind the last chunk, after so many bytes of trailers.
-    Trailers(usize),
+    /// Behind the last chunk.
+    Trailers,
 }
 
 pub(super) enum Piece {
     Data(Bytes),
     End,
     /// What came is not enough to say.
-    Later,
-}
-
-/// What a chunked body's next step is.
-enum Step {
-    To(Chunks),
-    Data(Bytes, Chunks),
-    End,
     Later,
 }
 
@@ -76,20 +75,13 @@ impl Left {
                 *self = if left == 0 { Self::Nothing } else { Self::Length(left) };
                 Ok(Piece::Data(data))
             }
-            Self::Chunks(chunks) => loop {
-                match chunks.step(come)? {
-                    Step::To(next) => *chunks = next,
-                    Step::Later => return Ok(Piece::Later),
-                    Step::End => {
-                        *self = Self::Nothing;
-                        return Ok(Piece::End);
-                    }
-                    Step::Data(data, next) => {
-                        *chunks = next;
-                        return Ok(Piece::Data(data));
-                    }
+            Self::Chunks(chunks) => {
+                let piece = chunks.take(come)?;
+                if matches!(piece, Piece::End) {
+                    *self = Self::Nothing;
                 }
-            },
+                Ok(piece)
+            }
         }
     }
 }
@@ -101,55 +93,71 @@ fn split(come: &mut Bytes, wanted: u64) -> (Bytes, u64) {
 }
 
 impl Chunks {
-    fn step(&self, come: &mut Bytes) -> Result<Step, Broken> {
-        match *self {
-            Self::Size => size(come),
-            Self::Data(_) if come.is_empty() => Ok(Step::Later),
-            Self::Data(wanted) => {
-                let (data, left) = split(come, wanted);
-                Ok(Step::Data(data, if left == 0 { Self::DataEnd } else { Self::Data(left) }))
-            }
-            Self::DataEnd => match come.get(..2) {
-                Some(b"\r\n") => {
-                    come.advance(2);
-                    Ok(Step::To(Self::Size))
+    fn take(&mut self, come: &mut Bytes) -> Result<Piece, Broken> {
+        loop {
+            match self.at {
+                Place::Size => {
+                    let Some(line) = self.line(come, DIGITS + 2)? else { return Ok(Piece::Later) };
+                    self.at = match size(&line)? {
+                        0 => Place::Trailers,
+                        size => Place::Data(size),
+                    };
                 }
-                None if b"\r\n".starts_with(come) => Ok(Step::Later),
-                _ => Err(Broken),
-            },
-            Self::Trailers(before) => trailer(come, before),
+                Place::Data(_) if come.is_empty() => return Ok(Piece::Later),
+                Place::Data(wanted) => {
+                    let (data, left) = split(come, wanted);
+                    self.at = if left == 0 { Place::DataEnd } else { Place::Data(left) };
+                    return Ok(Piece::Data(data));
+                }
+                Place::DataEnd => match come.get(..2) {
+                    Some(b"\r\n") => {
+                        come.advance(2);
+                        self.at = Place::Size;
+                    }
+                    None if b"\r\n".starts_with(come) => return Ok(Piece::Later),
+                    _ => return Err(Broken),
+                },
+                Place::Trailers => {
+                    let Some(line) = self.line(come, 0)? else { return Ok(Piece::Later) };
+                    if line.is_empty() {
+                        return Ok(Piece::End);
+                    }
+                    if !line.contains(&b':') || line.starts_with(b":") {
+                        return Err(Broken);
+                    }
+                }
+            }
         }
+    }
+
+    /// A line, without its end; None while there is none whole. Where others might see its end, or none, it is no line.
+    /// `free` bytes of it are not counted.
+    fn line(&mut self, come: &mut Bytes, free: usize) -> Result<Option<Bytes>, Broken> {
+        let end = come.windows(2).position(|two| two == b"\r\n");
+        let seen = come.get(..end.unwrap_or(come.len())).unwrap_or_default();
+        // What has come of its end is not within it.
+        let seen = if end.is_none() { seen.strip_suffix(b"\r").unwrap_or(seen) } else { seen };
+        let may_stand = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+        let besides = self.besides + (seen.len() + 2).saturating_sub(free);
+        if !seen.iter().all(may_stand) || besides > MOST_BESIDES {
+            return Err(Broken);
+        }
+        let Some(end) = end else { return Ok(None) };
+        self.besides = besides;
+        let line = come.split_to(end);
+        come.advance(2);
+        Ok(Some(line))
     }
 }
 
-fn size(come: &mut Bytes) -> Result<Step, Broken> {
-    // The parser takes a line without a number for the last chunk.
-    if come.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
+/// Hexadecimal digits, and perhaps an extension behind them.
+fn size(line: &[u8]) -> Result<u64, Broken> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let (digits, rest) = line.split_at_checked(digits).ok_or(Broken)?;
+    let is_extended = matches!(rest.trim_ascii_start().first(), None | Some(b';'));
+    if digits.is_empty() || digits.len() > DIGITS || !is_extended {
         return Err(Broken);
     }
-    if come.is_empty() {
-        return Ok(Step::Later);
-    }
-    match httparse::parse_chunk_size(come).map_err(|_| Broken)? {
-        Status::Complete((line, _)) if line > LONGEST_LINE => Err(Broken),
-        Status::Complete((line, size)) => {
-            come.advance(line);
-            Ok(Step::To(if size == 0 { Chunks::Trailers(0) } else { Chunks::Data(size) }))
-        }
-        Status::Partial if come.len() > LONGEST_LINE => Err(Broken),
-        Status::Partial => Ok(Step::Later),
-    }
-}
-
-fn trailer(come: &mut Bytes, before: usize) -> Result<Step, Broken> {
-    let Some(end) = come.windows(2).position(|two| two == b"\r\n") else {
-        return if before + come.len() > LONGEST_LINE { Err(Broken) } else { Ok(Step::Later) };
-    };
-    come.advance(end + 2);
-    let sum = before + end + 2;
-    match end {
-        0 => Ok(Step::End),
-        _ if sum > LONGEST_LINE => Err(Broken),
-        _ => Ok(Step::To(Chunks::Trailers(sum))),
-    }
+    let text = std::str::from_utf8(digits).map_err(|_| Broken)?;
+    u64::from_str_radix(text, 16).map_err(|_| Broken)
 }

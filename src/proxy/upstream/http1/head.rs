@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 use httparse::{ParserConfig, Status};
+use hyper::ext::ReasonPhrase;
 
 use super::Broken;
 use super::body::{Chunks, Left};
@@ -69,6 +70,13 @@ pub(super) fn read(come: &Bytes, is_head: bool, names: &mut Names) -> Result<Opt
     parts.status = code.try_into().map_err(|_| Broken)?;
     parts.version = if is_http11 { Version::HTTP_11 } else { Version::HTTP_10 };
     parts.headers = headers;
+    // Another one than the status has by itself goes to the caller as it is.
+    let reason = response.reason.filter(|reason| !reason.is_empty());
+    if let Some(reason) = reason.filter(|reason| parts.status.canonical_reason() != Some(*reason))
+        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    {
+        parts.extensions.insert(reason);
+    }
     Ok(Some(Head { parts, length, left, keeps_alive }))
 }
 

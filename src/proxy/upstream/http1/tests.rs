@@ -74,6 +74,7 @@ fn what_could_be_read_in_two_ways_is_no_answer() {
 #[test]
 fn chunks_that_are_none_break_an_answer_off() {
     let long_line = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(20_000));
+    let many_lines = format!("{}0\r\n\r\n", format!("1;{}\r\na\r\n", "x".repeat(300)).repeat(60));
     let long_trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(4000));
     for chunks in [
         "g\r\n",
@@ -83,11 +84,20 @@ fn chunks_that_are_none_break_an_answer_off() {
         "1\na\r\n0\r\n\r\n",
         "\r\n0\r\n\r\n",
         "10000000000000000\r\n",
+        "1;\na\r\n0\r\n\r\n",
+        "1;a\rb\r\na\r\n0\r\n\r\n",
+        "1 a\r\na\r\n0\r\n\r\n",
+        "1;\x00\r\na\r\n0\r\n\r\n",
+        "0\r\na: b\nc: d\r\n\r\n",
+        "0\r\na: \x00\r\n\r\n",
+        "0\r\nno field\r\n\r\n",
+        "0\r\n: b\r\n\r\n",
         "2\r\na",
         "1\r\na\r\n",
         "0\r\n",
         "0\r\na: b\r\n",
         &long_line,
+        &many_lines,
         &long_trailers,
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use tokio::task::{AbortHandle, spawn_local};
 
@@ -117,9 +117,12 @@ async fn send(wire: &Wire, mut body: Outgoing) -> Result<(), Failure> {
             // An empty chunk would be the last one.
             None if length == 0 => {}
             None => {
-                write(wire, format!("{length:x}\r\n").into()).await?;
-                write(wire, data).await?;
-                write(wire, Bytes::from_static(b"\r\n")).await?;
+                // In one piece: three small writes would be three packets.
+                let mut chunk = BytesMut::with_capacity(data.len() + 20);
+                chunk.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+                chunk.extend_from_slice(&data);
+                chunk.extend_from_slice(b"\r\n");
+                write(wire, chunk.freeze()).await?;
             }
         }
         if left == Some(0) {

@@ -193,26 +193,31 @@ impl<'q> Batch<'q> {
         Ok(command)
     }
 
-    /// In the order of the questions; None where it is no answer to them.
-    pub(super) fn read(&self, told: &[u64]) -> Option<Vec<Answer>> {
-        let (now, mut told) = told.split_first()?;
-        let now = Timestamp::from_micros(i64::try_from(*now).ok()?);
-        let mut answers = Vec::with_capacity(self.questions.len());
-        for question in &self.questions {
-            let (head, rest) = told.split_first_chunk::<5>()?;
-            let (debts, rest) = rest.split_at_checked(question.rates.len() / 2)?;
-            let [is_admitted, day, requests, bytes, running] = *head;
-            answers.push(Answer {
-                is_admitted: is_admitted == 1,
-                debts: debts.to_vec(),
-                used: Used { day: u32::try_from(day).ok()?, requests, bytes },
-                running: u32::try_from(running).ok()?,
-                now,
-            });
-            told = rest;
-        }
-        told.is_empty().then_some(answers)
+    /// How many rates each question has.
+    pub(super) fn shape(&self) -> Vec<usize> {
+        self.questions.iter().map(|question| question.rates.len() / 2).collect()
     }
+}
+
+/// In the order of the questions; None where it is no answer to them.
+pub(super) fn read(told: &[u64], shape: &[usize]) -> Option<Vec<Answer>> {
+    let (now, mut told) = told.split_first()?;
+    let now = Timestamp::from_micros(i64::try_from(*now).ok()?);
+    let mut answers = Vec::with_capacity(shape.len());
+    for rates in shape {
+        let (head, rest) = told.split_first_chunk::<5>()?;
+        let (debts, rest) = rest.split_at_checked(*rates)?;
+        let [is_admitted, day, requests, bytes, running] = *head;
+        answers.push(Answer {
+            is_admitted: is_admitted == 1,
+            debts: debts.to_vec(),
+            used: Used { day: u32::try_from(day).ok()?, requests, bytes },
+            running: u32::try_from(running).ok()?,
+            now,
+        });
+        told = rest;
+    }
+    told.is_empty().then_some(answers)
 }
 
 /// Of two beliefs about the days of a key.

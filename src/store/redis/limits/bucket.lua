@@ -2,8 +2,9 @@
 -- them.
 --
 -- Nanoseconds of ten years are more than a double can hold, so a time is two numbers: whole seconds, and the nanoseconds
--- beside them; or none and all of its nanoseconds, where that is known to be little enough. What is kept of a bucket is `MOMENT DEBT INTERVAL FILL`: microseconds since 1970 by the clock of Redis, and
--- nanoseconds: until it is full, for one unit to come back, and what the whole bucket holds.
+-- beside them; or none and all of its nanoseconds, where that is known to be little enough. What is kept of a bucket is
+-- `MOMENT DEBT INTERVAL FILL`: microseconds since 1970 by the clock of Redis, and nanoseconds: until it is full, for one unit
+-- to come back, and what the whole bucket holds.
 
 local SECOND = 1e9
 

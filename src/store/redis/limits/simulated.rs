@@ -7,7 +7,7 @@ use redis::{Arg, Cmd};
 
 use crate::model::Timestamp;
 use crate::store::limits::{Answer, Question, Settlement};
-use crate::store::redis::limits::batch::Batch;
+use crate::store::redis::limits::batch::{self, Batch};
 use crate::store::redis::limits::{RedisLimits, call};
 use crate::store::redis::tests::server::Redis;
 use crate::store::redis::tests::single;
@@ -82,7 +82,7 @@ impl Simulated {
         assert!(questions.iter().all(|question| batch.take(question)));
         let command = Self::at(&batch.command().unwrap(), &self.take, now);
         let told: Vec<u64> = self.node.line.ask(&command).await.unwrap();
-        let answers = batch.read(&told).unwrap();
+        let answers = batch::read(&told, &batch.shape()).unwrap();
         let now = Timestamp::from_micros(now.try_into().unwrap());
         assert!(answers.iter().all(|answer| answer.now == now));
         answers

@@ -84,12 +84,12 @@ for number, believed in ipairs(days) do
   days[number] = day
 end
 
--- Of each number of those that run: how many there are, and the requests that begin with when their leases end.
+-- Of each number of those that run: how many there are.
 local sets = {}
 local function set_of(number)
   if not sets[number] then
     local key = KEYS[strings + number]
-    sets[number] = { key = key, count = redis.call('ZCOUNT', key, '(' .. moment, '+inf'), begun = {} }
+    sets[number] = { key = key, count = redis.call('ZCOUNT', key, '(' .. moment, '+inf') }
   end
   return sets[number]
 end
@@ -159,9 +159,12 @@ for _, question in ipairs(questions) do
       day.requests = day.requests + 1
     end
     if set then
-      local begun = set.begun
-      begun[#begun + 1], begun[#begun + 2] = string.format('%d', now + lease), question.running[4]
-      set.count, set.lease, running = set.count + 1, math.max(set.lease or 0, lease), running + 1
+      if not set.lease then
+        redis.call('ZREMRANGEBYSCORE', set.key, '-inf', moment)
+      end
+      -- One that is there already was taken before, and its answer lost.
+      local new = redis.call('ZADD', set.key, string.format('%d', now + lease), question.running[4])
+      set.count, set.lease, running = set.count + new, math.max(set.lease or 0, lease), running + 1
     end
   end
   local from = #told
@@ -189,8 +192,6 @@ for number, day in ipairs(days) do
 end
 for _, set in pairs(sets) do
   if set.lease then
-    redis.call('ZREMRANGEBYSCORE', set.key, '-inf', moment)
-    redis.call('ZADD', set.key, unpack(set.begun))
     redis.call('PEXPIRE', set.key, string.format('%d', math.ceil(set.lease / 1000) + 1000))
   end
 end

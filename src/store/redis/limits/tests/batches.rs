@@ -36,7 +36,7 @@ fn buckets() -> impl Strategy<Value = Vec<Rate>> {
 fn question(buckets: Vec<Rate>) -> impl Strategy<Value = Question> {
     let most = || prop::option::of(1..6_u64);
     let day = prop::option::of((0..2_u64, most(), most()));
-    let running = prop::option::of((0..2_u8, 1..4_u32, 0..2_u32, 0..1000_u16));
+    let running = prop::option::of((0..2_u8, 1..4_u32, 0..2_u32, 0..8_u16));
     let rates = prop::sample::subsequence(buckets, 0..=4);
     (rates, day, running, prop::bool::weighted(0.1)).prop_map(|(rates, day, running, only_look)| {
         let day = day.map(|(name, requests, bytes)| Day {
