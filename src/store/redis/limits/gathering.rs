@@ -31,14 +31,13 @@ struct Waiting {
     is_asked: bool,
 }
 
-/// Whoever asks goes, with what waits: the next question finds another one.
-struct Leave<'g>(&'g Gathering);
+/// Whoever asks goes before nothing waits, and what waits goes with him: the next question finds another one.
+struct Leave<'g>(Option<&'g Gathering>);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
-        if mem::take(&mut waiting.is_asked) {
-            waiting.questions.clear();
+        if let Some(gathering) = self.0 {
+            *gathering.waiting() = Waiting::default();
         }
     }
 }
@@ -66,12 +65,13 @@ impl Gathering {
 
     /// Until nothing waits.
     pub(super) async fn ask_all(&self, line: &Arc<Line>) {
-        let _leave = Leave(self);
+        let mut leave = Leave(Some(self));
         let mut asked = Vec::new();
         loop {
             // Whatever else is ready to run in this turn may have a question, too.
             yield_now().await;
             if self.is_over(&mut asked) {
+                leave.0 = None;
                 return;
             }
             let mut batch = Batch::default();
