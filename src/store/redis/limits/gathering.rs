@@ -17,9 +17,9 @@ use crate::store::redis::limits::line::Line;
 
 type Asker = oneshot::Sender<Result<Answer, StoreError>>;
 
-/// So long a question waits for the answer to a call that is on its way: longer than a Redis nearby needs, and nothing beside
-/// what one far away does.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// So long a question waits for the answer to a call that is on its way: longer than a Redis nearby needs, even one that waits
+/// for its processor, and little beside what one far away needs.
+const PATIENCE: Duration = Duration::from_millis(8);
 
 #[derive(Debug, Default)]
 pub(super) struct Gathering(Mutex<Waiting>);
