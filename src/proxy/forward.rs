@@ -222,17 +222,16 @@ async fn ask(
     patience: Duration,
 ) -> Result<Answered, Refusal> {
     let unsayable = || Refusal::MalformedRequest("a header cannot be forwarded");
-    if let Carrier::Whole(connection) = carrier {
-        let bytes = order.bytes(parts, to, &body).ok_or_else(unsayable)?;
-        let is_head = order.method == Method::Head;
-        let question = Question { bytes, is_head, patience, block: to.heard };
-        return Ok(connection.exchange(question, body).await.map(|head| (head, None)));
-    }
-    let request = order.request(parts, to, body).map_err(|_| unsayable())?;
+    let request = |body| order.request(parts, to, body).map_err(|_| unsayable());
     let answer = match carrier {
-        Carrier::Shared(stream) => stream.exchange(request, patience).await,
-        Carrier::Upgradeable(connection) => connection.exchange(request, patience).await,
-        Carrier::Whole(_) => return Err(Refusal::UpstreamUnreachable),
+        Carrier::Whole(connection) => {
+            let bytes = order.bytes(parts, to, &body).ok_or_else(unsayable)?;
+            let is_head = order.method == Method::Head;
+            let question = Question { bytes, is_head, patience, block: to.heard };
+            return Ok(connection.exchange(question, body).await.map(|head| (head, None)));
+        }
+        Carrier::Shared(stream) => stream.exchange(request(body)?, patience).await,
+        Carrier::Upgradeable(connection) => connection.exchange(request(body)?, patience).await,
     };
     Ok(answer.map(|answer| {
         let (head, incoming) = answer.into_parts();

@@ -30,10 +30,23 @@ pin_project! {
     /// The head of an answer, waited for until the upstream, and not the caller, was silent for too long.
     pub(crate) struct Awaited<'c, F> {
         #[pin]
-        pub(crate) answer: F,
-        pub(crate) deadline: &'c mut Deadline,
-        pub(crate) progress: Option<Rc<Progress>>,
-        pub(crate) patience: Duration,
+        answer: F,
+        deadline: &'c mut Deadline,
+        progress: Option<Rc<Progress>>,
+        patience: Duration,
+    }
+}
+
+impl<'c, F> Awaited<'c, F> {
+    /// From now on, to a request that has just been sent.
+    pub(crate) fn begin(
+        answer: F,
+        deadline: &'c mut Deadline,
+        progress: Option<Rc<Progress>>,
+        patience: Duration,
+    ) -> Self {
+        deadline.after(patience);
+        Self { answer, deadline, progress, patience }
     }
 }
 

@@ -114,8 +114,7 @@ impl Stream {
     ) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> {
         let progress = request.body().progress();
         let answer = self.sender.try_send_request(request);
-        self.deadline.after(patience);
-        Awaited { answer, deadline: &mut self.deadline, progress, patience }
+        Awaited::begin(answer, &mut self.deadline, progress, patience)
     }
 
     pub(crate) fn deadline(&mut self) -> &mut Deadline {
