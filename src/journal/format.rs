@@ -80,6 +80,8 @@ const LONG_TEXT: usize = 2 << 10;
 const SHORT_TEXT: usize = 255;
 const CODE: usize = 64;
 const USER_AGENT_CHARS: usize = 256;
+/// Of an opening whose path is not the route.
+const TEXTS: usize = 11;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -337,10 +339,16 @@ pub(super) fn read_record(bytes: &[u8]) -> Option<(Opening<'_>, Outcome<'_>)> {
     cursor.0.is_empty().then_some((opening, outcome))
 }
 
+/// Whether [`read_record`] would find a record, without the cost of making it.
+pub(super) fn is_record(bytes: &[u8]) -> bool {
+    let mut cursor = Bytes(bytes);
+    cursor.pass_opening().and_then(|()| cursor.outcome()).is_some() && cursor.0.is_empty()
+}
+
 /// An opening, and nothing after it.
 pub(super) fn is_opening(bytes: &[u8]) -> bool {
     let mut cursor = Bytes(bytes);
-    cursor.opening().is_some() && cursor.0.is_empty()
+    cursor.pass_opening().is_some() && cursor.0.is_empty()
 }
 
 /// Where in its segment the Begin of this Complete is, and its outcome.
@@ -444,6 +452,15 @@ impl<'a> Bytes<'a> {
             ip,
             user_agent,
         })
+    }
+
+    /// Looks at all that [`Self::opening`] looks at.
+    fn pass_opening(&mut self) -> Option<()> {
+        let [flags] = self.array()?;
+        let address = if flags & IS_IPV6 == 0 { 4 } else { 16 };
+        let texts = TEXTS - usize::from(flags & PATH_IS_ROUTE != 0);
+        self.0 = Texts::of(self.0.get(8 + 16 + address..)?).behind(texts)?;
+        Some(())
     }
 
     fn outcome(&mut self) -> Option<Outcome<'a>> {

@@ -5,13 +5,15 @@ use std::io;
 use std::path::Path;
 
 use crate::journal::format::{
-    Frame, Header, Kind, MAX_FRAME, NoHeader, Parsed, is_opening, is_short, parse, read_complete,
-    read_record, read_start,
+    Frame, Header, Kind, MAX_FRAME, NoHeader, Parsed, is_opening, is_record, is_short, parse,
+    read_complete, read_start,
 };
 use crate::journal::remains::read_what_there_is;
 
-/// How much is read at once: most Begins are in there when their Complete is.
+/// How much is read at once.
 const CHUNK: usize = 256 << 10;
+/// So much before it is read again: the Begins of what completes at its front, mostly.
+const AGAIN: u64 = 32 << 10;
 
 /// A file that is read from its front to its end; it may be removed meanwhile.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Reader {
     /// Bytes from here on are in the window.
     window_at: u64,
     window: Vec<u8>,
+    /// So much of the window was read; what is behind that is of an earlier one.
+    filled: usize,
     /// What a Begin says is looked at with its Complete, and not before.
     defers: bool,
 }
@@ -68,12 +72,13 @@ impl Reader {
 
     pub(super) fn of(file: File) -> Result<(Self, Header), Unreadable> {
         let length = file.metadata()?.len();
-        let mut reader = Self { file, length, window_at: 0, window: Vec::new(), defers: false };
-        reader.window_at = u64::MAX;
+        let (window_at, window) = (u64::MAX, Vec::new());
+        let mut reader = Self { file, length, window_at, window, filled: 0, defers: false };
         reader.fill(0, Header::MAX as u64)?;
-        let header = Header::read(&reader.window).map_err(Unreadable::Header)?;
+        let beginning = reader.window.get(..reader.filled).unwrap_or_default();
+        let header = Header::read(beginning).map_err(Unreadable::Header)?;
         // What is behind the header may have been read before it was written.
-        reader.window.clear();
+        reader.filled = 0;
         Ok((reader, header))
     }
 
@@ -130,7 +135,7 @@ impl Reader {
                 Some(begin)
             }
         };
-        if out.get(before..).and_then(read_record).is_none() {
+        if !out.get(before..).is_some_and(is_record) {
             out.truncate(before);
             return Ok(Found::Torn);
         }
@@ -157,7 +162,7 @@ impl Reader {
     fn slice(&self, at: u64, limit: u64) -> Option<&[u8]> {
         let from = usize::try_from(at.checked_sub(self.window_at)?).ok()?;
         let to = usize::try_from(limit.checked_sub(self.window_at)?).ok()?;
-        self.window.get(from..to.min(self.window.len()))
+        self.window.get(from..to.min(self.filled))
     }
 
     fn frame(&mut self, at: u64, limit: u64) -> io::Result<Parsed<'_>> {
@@ -172,12 +177,13 @@ impl Reader {
     }
 
     fn fill(&mut self, at: u64, limit: u64) -> io::Result<()> {
-        let length = usize::try_from(limit.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK);
-        self.window.clear();
-        self.window.resize(length, 0);
-        self.window_at = at;
-        let read = read_what_there_is(&self.file, &mut self.window, at)?;
-        self.window.truncate(read);
+        let from = at.saturating_sub(AGAIN);
+        let ahead = usize::try_from(limit.saturating_sub(at)).unwrap_or(CHUNK).min(CHUNK);
+        let length = usize::try_from(at - from).unwrap_or_default() + ahead;
+        self.window.resize(self.window.len().max(length), 0);
+        (self.window_at, self.filled) = (from, 0);
+        let into = self.window.get_mut(..length).unwrap_or_default();
+        self.filled = read_what_there_is(&self.file, into, from)?;
         Ok(())
     }
 }

@@ -105,6 +105,28 @@ proptest! {
     }
 
     #[test]
+    fn what_is_passed_for_a_record_is_read_as_one(
+        opening in any_opening(),
+        outcome in any_outcome(),
+        spoilt in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = Vec::new();
+        put_opening(&mut bytes, &opening);
+        let at_most = bytes.len();
+        put_outcome(&mut bytes, &outcome);
+        for (at, byte) in spoilt {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+        prop_assert_eq!(is_record(&bytes), read_record(&bytes).is_some());
+        let first = &bytes[..at_most.min(bytes.len())];
+        let mut read = Bytes(first);
+        prop_assert_eq!(is_opening(first), read.opening().is_some() && read.0.is_empty());
+    }
+
+    #[test]
     fn a_complete_has_room_where_it_is_reserved(outcome in any_outcome(), begin in any::<u32>()) {
         let mut bytes = Vec::new();
         frame(&mut bytes, Kind::Complete, |out| {

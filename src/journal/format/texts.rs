@@ -31,6 +31,14 @@ impl<'a> Texts<'a> {
         str::from_utf8(text).ok()
     }
 
+    /// What comes behind so many of them.
+    pub(super) fn behind(mut self, count: usize) -> Option<&'a [u8]> {
+        for _ in 0..count {
+            self.next()?;
+        }
+        Some(self.rest())
+    }
+
     /// What comes behind them.
     pub(super) fn rest(self) -> &'a [u8] {
         self.rest.0

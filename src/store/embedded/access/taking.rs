@@ -68,7 +68,9 @@ pub(super) fn take(connection: &mut Connection, batch: &Batch) -> Result<Taken, 
         return Ok(Taken::All);
     }
     let there = usize::try_from(last - batch.after).unwrap_or(usize::MAX);
-    let records: Vec<_> = batch.records().skip(there).collect();
+    // All at once: records are large, and a list that grows is moved each time.
+    let mut records = Vec::with_capacity(batch.len());
+    records.extend(batch.records().skip(there));
     if records.len() + there != batch.len() {
         return Err(Fault::damaged(&format!("a batch of the journal (lane {})", batch.lane)));
     }
