@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Proxy;
 use crate::model::{Refusal, RequestId};
-use crate::proxy::guard::io::{Guard, Guarded};
+use crate::proxy::guard::io::{Guard, Guarded, Wired};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
 use crate::proxy::listener::{Door, Entrance};
@@ -69,18 +69,17 @@ enum End {
     Cut,
 }
 
-/// What is under a connection, whatever is spoken over it.
-trait Wired {
-    fn socket(&self) -> &TcpStream;
-}
-
 impl Wired for TcpStream {
+    const HAS_FAREWELL: bool = false;
+
     fn socket(&self) -> &TcpStream {
         self
     }
 }
 
 impl Wired for Box<TlsStream<TcpStream>> {
+    const HAS_FAREWELL: bool = true;
+
     fn socket(&self) -> &TcpStream {
         self.get_ref().0
     }
@@ -95,10 +94,6 @@ pub(crate) async fn serve(
     peer: SocketAddr,
 ) {
     let _open = Open::new(&worker);
-    // Small answers are written whole; waiting for more would only delay them.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let snapshot = worker.snapshot.load_full();
     let session = |https| Session::new(Rc::clone(&worker), &seated.seat, peer.ip(), https);
     let tls = match door.entrance(&snapshot) {

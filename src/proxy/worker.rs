@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinError, LocalSet};
+use tokio::task::JoinError;
 use tokio::time::MissedTickBehavior;
 
 use crate::auth::verifier::{Remembered, Verifier};
@@ -173,6 +174,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // For the connections, which have it of their listener. What is said is written whole; waiting for more would only delay it.
+    socket.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "android", target_os = "linux"))]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
@@ -192,9 +195,9 @@ pub fn run(
     limits: LimitsOfNode,
     drain: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(WorkerError::Runtime)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(WorkerError::Randomness)?;
@@ -216,7 +219,7 @@ pub fn run(
         farewells: Arc::new(Semaphore::new(FAREWELLS)),
         workers: sockets.workers,
     });
-    LocalSet::new().block_on(&runtime, serve(worker, sockets, drain))
+    runtime.block_on(serve(worker, sockets, drain))
 }
 
 async fn serve(
