@@ -16,6 +16,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use siphasher::sip128::{Hash128, Hasher128, SipHasher24};
 
+use crate::auth::verifier::wrong_pairs::WrongPairs;
 use crate::model::{KeyId, Timestamp};
 use crate::vault::{AccessToken, Vault};
 
@@ -25,6 +26,12 @@ const MAX_TOKENS: usize = 10_000;
 /// Of a secret and its purpose; the two halves of 128 bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Print(u64, u64);
+
+impl Print {
+    pub(super) fn half(self) -> u64 {
+        self.0
+    }
+}
 
 impl Hash for Print {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -106,6 +113,7 @@ pub(super) struct Memory<K, V> {
     keys: RefCell<Prints<K>>,
     vendor_keys: RefCell<Prints<V>>,
     tokens: RefCell<Prints<(K, Token)>>,
+    pub(super) wrong: WrongPairs,
 }
 
 /// Of all workers.
@@ -120,6 +128,7 @@ impl<K, V> Default for Memory<K, V> {
             keys: RefCell::default(),
             vendor_keys: RefCell::default(),
             tokens: RefCell::default(),
+            wrong: WrongPairs::default(),
         }
     }
 }
