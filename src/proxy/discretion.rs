@@ -37,7 +37,7 @@ pub(crate) fn without_keys<'a>(text: &'a str, issued: &Issued<'_>) -> Cow<'a, st
     let mut looked_up = 0;
     while start <= text.len() {
         let rest = text.get(start..).unwrap_or_default();
-        let length = rest.find(is_separator).unwrap_or(rest.len());
+        let length = rest.bytes().position(is_separator).unwrap_or(rest.len());
         let piece = rest.get(..length).unwrap_or_default();
         looked_up += usize::from(piece.len() >= SHORTEST_KEY);
         if looked_up > LOOKUPS {
@@ -83,14 +83,21 @@ fn turns_text(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-fn is_separator(c: char) -> bool {
-    matches!(c, '/' | '?' | '&' | '=' | ' ' | ',' | ';' | '(' | ')' | '"')
+/// None of them is a part of another character.
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'/' | b'?' | b'&' | b'=' | b' ' | b',' | b';' | b'(' | b')' | b'"')
 }
 
 fn is_key(piece: &str, issued: &Issued<'_>) -> bool {
     let bytes = &*decoded(piece.as_bytes());
-    let has_our_prefix = bytes.windows(OURS.len()).any(|window| window.eq_ignore_ascii_case(OURS));
-    has_our_prefix || is_bare_secret(bytes) || (bytes.len() >= SHORTEST_KEY && issued.0(bytes))
+    let has_our_form = || {
+        let has_our_prefix =
+            bytes.windows(OURS.len()).any(|window| window.eq_ignore_ascii_case(OURS));
+        has_our_prefix || is_bare_secret(bytes)
+    };
+    // Both have one of these in them, and most pieces of a path have none.
+    (memchr::memchr(b'_', bytes).is_some() && has_our_form())
+        || (bytes.len() >= SHORTEST_KEY && issued.0(bytes))
 }
 
 fn is_bare_secret(bytes: &[u8]) -> bool {

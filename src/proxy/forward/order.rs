@@ -303,7 +303,8 @@ fn address(out: &mut BytesMut, client: IpAddr) {
 fn encoded(out: &mut BytesMut, value: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%';
-    if value.bytes().all(is_plain) {
+    // To the end, whatever comes: many bytes are looked at in one step then.
+    if value.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         return out.extend_from_slice(value.as_bytes());
     }
     for byte in value.bytes() {

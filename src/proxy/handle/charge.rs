@@ -45,8 +45,7 @@ impl<'r> Exchange<'r, '_> {
             who,
             categories: plan.touched(&pass.admission.needs),
             cost: pass.admission.rule.cost,
-            // Its keys may have been verified since it came.
-            at: limiting.limiter.moment(Instant::now()),
+            at: limiting.limiter.moment(self.at()),
             clock: Clock::at(arrival.ts),
         };
         let verdict = limiting.take(&charge, &known.caller, arrival.id).await;
@@ -57,6 +56,11 @@ impl<'r> Exchange<'r, '_> {
             Ok(spent) => Ok(Some(Charged { charge, known, spent })),
             Err(refusal) => self.over(refusal).map(|()| None),
         }
+    }
+
+    /// When it is decided. Reading a clock is worth being left out.
+    fn at(&self) -> Instant {
+        if self.now == self.arrival.ts { self.arrival.at } else { Instant::now() }
     }
 
     /// The same for a request that has no key: its source is counted.
