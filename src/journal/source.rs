@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::journal::batch::Batch;
+use crate::journal::courtesy;
 use crate::journal::news::lock;
 use crate::journal::reading::{Found, Reader, Unreadable};
 use crate::journal::segment::Segment;
@@ -270,6 +271,7 @@ impl Shared {
                     cursor.at += size;
                     cursor.seq += 1;
                     batch.end_record();
+                    courtesy::worked(1);
                 }
                 Found::End if !is_final => break,
                 Found::Torn if !self.passes_damage(cursor, is_closed) => break,

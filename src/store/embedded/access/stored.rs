@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::journal::courtesy;
 use crate::model::AccessRecord;
 use crate::store::embedded::access::block::{self, Facts, Places, Rest};
 use crate::store::embedded::access::column::Damaged;
@@ -52,6 +53,7 @@ impl Whole {
     pub(super) fn read(connection: &Connection, id: i64) -> Result<Self, Fault> {
         let places = part(connection, id, Part::Places, Places::read)?;
         let count = places.len();
+        courtesy::worked(count);
         let sql = "SELECT practice, key FROM blocks WHERE id = ?1";
         let (practice, key) = connection
             .prepare_cached(sql)?

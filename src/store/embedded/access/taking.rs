@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use crate::journal::Batch;
+use crate::journal::{Batch, courtesy};
 use crate::model::{AccessRecord, Decision, LaneId, Tally, Timestamp};
 use crate::store::access::{Step, Taken};
 use crate::store::embedded::access::block::{self, Block};
@@ -19,6 +19,9 @@ use crate::store::embedded::access::tables::{
 use crate::store::embedded::access::tidying::{MOST, tier_of};
 use crate::store::embedded::access::{damaged, tally};
 use crate::store::embedded::fault::Fault;
+
+/// Reading and writing a sum takes as long as so many records.
+const ROWS: usize = 4;
 
 pub(super) fn last_of(connection: &Connection, lane: LaneId) -> Result<u64, Fault> {
     let mut statement = connection.prepare_cached("SELECT last FROM lanes WHERE lane = ?1")?;
@@ -70,7 +73,7 @@ pub(super) fn take(connection: &mut Connection, batch: &Batch) -> Result<Taken, 
     let there = usize::try_from(last - batch.after).unwrap_or(usize::MAX);
     // All at once: records are large, and a list that grows is moved each time.
     let mut records = Vec::with_capacity(batch.len());
-    records.extend(batch.records().skip(there));
+    records.extend(batch.records().skip(there).inspect(|_| courtesy::worked(1)));
     if records.len() + there != batch.len() {
         return Err(Fault::damaged(&format!("a batch of the journal (lane {})", batch.lane)));
     }
@@ -221,6 +224,7 @@ pub(super) fn put(
         &block.facts,
         &block.rest,
     ))?;
+    courtesy::worked(block.count);
     Ok(())
 }
 
@@ -267,6 +271,7 @@ fn put_sums(
             sum.merge(&tally::decode(&kept).map_err(|error| damaged("a sum", start, &error))?);
         }
         write.execute((step, start, whose, tally::encode(&sum)))?;
+        courtesy::worked(ROWS);
     }
     Ok(())
 }
