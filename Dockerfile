@@ -7,6 +7,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-d
 # The image's own toolchain is the one to use: rustup must not look for another.
 ENV RUSTUP_TOOLCHAIN=1.95
 COPY Cargo.toml Cargo.lock ./
+# What the compiler is told of the gateway's use.
+COPY .cargo ./.cargo
+COPY profile ./profile
 COPY src ./src
 # Cargo wants the files that the manifest names, though nothing of them is built here.
 COPY benches ./benches

@@ -42,6 +42,7 @@ use crate::telemetry::clock::Clock;
 
 mod batch;
 mod chain;
+pub mod courtesy;
 mod export;
 mod format;
 mod home;

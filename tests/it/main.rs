@@ -47,6 +47,7 @@ mod rate_limits_of_many;
 mod redis_records;
 mod redis_store;
 mod regions;
+mod release_profile;
 mod reload;
 mod revocation;
 mod routing;
