@@ -21,7 +21,10 @@ pub(super) struct Pair {
     pub(super) vendor_key: Option<Print>,
 }
 
-pub(super) struct WrongPairs(Box<[Cell<Option<(Pair, u64)>>]>);
+/// What was looked for in vain, when so many keys had been issued.
+type Wrong = (Pair, u64);
+
+pub(super) struct WrongPairs(Box<[Cell<Option<Wrong>>]>);
 
 impl Default for WrongPairs {
     fn default() -> Self {
@@ -42,7 +45,7 @@ impl WrongPairs {
         }
     }
 
-    fn place(&self, Pair { key, vendor_key }: Pair) -> Option<&Cell<Option<(Pair, u64)>>> {
+    fn place(&self, Pair { key, vendor_key }: Pair) -> Option<&Cell<Option<Wrong>>> {
         let mixed = key.half() ^ vendor_key.map_or(0, Print::half);
         self.0.get(usize::try_from(mixed % PLACES as u64).ok()?)
     }
