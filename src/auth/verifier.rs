@@ -17,7 +17,6 @@ use crate::vault::Vault;
 mod decision;
 mod flights;
 mod memory;
-mod wrong_pairs;
 
 use decision::{Decision, Found, Genuine, Issuer};
 use flights::Flights;
@@ -67,8 +66,7 @@ impl Verifier {
         Self { index, decision: Decision::new(vault, Flights::new(processors)) }
     }
 
-    /// Refuses with `SubscriberKeyMissing`, `VendorKeyMissing`, `InvalidCredentials`, `Overloaded`. The same work for every wrong
-    /// key, and less for one that comes again.
+    /// Refuses with `SubscriberKeyMissing`, `VendorKeyMissing`, `InvalidCredentials`, `Overloaded`. The same work for every wrong key.
     pub fn look_up(
         &self,
         remembered: &Remembered,
@@ -120,10 +118,6 @@ impl Issuer for Registered<'_> {
 
     fn vendor_key(&self, digest: &KeyDigest) -> Option<VendorKeySlot> {
         self.index.vendor_key(digest)
-    }
-
-    fn issued(&self) -> u64 {
-        self.index.issued()
     }
 
     fn key_of(&self, id: KeyId) -> Option<KeySlot> {

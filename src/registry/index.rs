@@ -7,8 +7,6 @@
 //! Half of a digest is kept: 128 bits of an HMAC are as good as all of it for telling keys apart, and of a hundred
 //! thousand entries the other half is two megabytes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use dashmap::DashMap;
 
 use crate::model::{KeyDigest, KeyId};
@@ -20,15 +18,13 @@ pub struct Index {
     ids: DashMap<KeyId, KeySlot>,
     /// Few, beside the others.
     vendor_keys: DashMap<Half, VendorKeySlot>,
-    issued: AtomicU64,
 }
 
 /// The first half of a digest.
 type Half = [u8; 16];
 
 fn half(digest: &KeyDigest) -> Half {
-    // A digest is longer, so there always is one.
-    digest.0.first_chunk().copied().unwrap_or_default()
+    std::array::from_fn(|index| digest.0[index])
 }
 
 impl Index {
@@ -45,20 +41,12 @@ impl Index {
         self.ids.get(&id).map(|slot| *slot)
     }
 
-    /// How many were put in. Whoever reads it and finds a key missing then knows that it was missing while the number holds: it grows
-    /// only after a key was put in.
-    pub fn issued(&self) -> u64 {
-        self.issued.load(Ordering::SeqCst)
-    }
-
     pub(in crate::registry) fn add_key(&self, id: KeyId, digest: KeyDigest, slot: KeySlot) {
         self.ids.insert(id, slot);
         self.keys.insert(half(&digest), slot);
-        self.issued.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(in crate::registry) fn add_vendor_key(&self, digest: KeyDigest, slot: VendorKeySlot) {
         self.vendor_keys.insert(half(&digest), slot);
-        self.issued.fetch_add(1, Ordering::SeqCst);
     }
 }

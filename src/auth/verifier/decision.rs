@@ -10,8 +10,7 @@
 //!
 //! Whatever is wrong with the credentials, the same work was done before it is said: a digest of everything that was
 //! presented and a look into both indexes, also where one half was remembered and the other made up. argon2 runs only for
-//! a digest that the index knows, so that nobody without an issued key can make it run. A pair that was found wrong is not
-//! looked for again before another key was issued (`wrong_pairs.rs`).
+//! a digest that the index knows, so that nobody without an issued key can make it run.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +21,6 @@ use zeroize::Zeroizing;
 use crate::auth::credential::{Claim, Credential, Presented};
 use crate::auth::verifier::flights::{Flights, Work};
 use crate::auth::verifier::memory::{Memory, Print, Printer, SharedPrints, Token, Verified};
-use crate::auth::verifier::wrong_pairs::Pair;
 use crate::config::VendorKeyRule;
 use crate::model::{KeyDigest, KeyId, Refusal, SecretHash, Timestamp};
 use crate::vault::{self, Purpose, Vault};
@@ -35,8 +33,6 @@ pub(super) trait Issuer {
 
     fn key(&self, digest: &KeyDigest) -> Option<Self::Key>;
     fn vendor_key(&self, digest: &KeyDigest) -> Option<Self::VendorKey>;
-    /// How many keys can be found: it grows after one was put in, and never shrinks.
-    fn issued(&self) -> u64;
     fn key_of(&self, id: KeyId) -> Option<Self::Key>;
     fn meets(&self, key: Self::Key, claim: Claim<'_>) -> bool;
     fn key_hash(&self, key: Self::Key) -> Option<SecretHash>;
@@ -120,21 +116,7 @@ where
             let (key, token) = (*key, token.clone());
             return Found::Known(Ok(Genuine { key, vendor_key, token }));
         }
-        let pair = Pair { key: print, vendor_key: vendor.map(|(print, ..)| print) };
-        // What is claimed beside a key is the view's to say, and a token's end the clock's.
-        let is_lasting = matches!(credential, Credential::Key { claim: Claim::Nothing, .. });
-        let issued = issuer.issued();
-        if is_lasting && memory.wrong.has(pair, issued) {
-            return wrong();
-        }
-        self.search(memory, issuer, credential, print, subject.is_some(), vendor).unwrap_or_else(
-            || {
-                if is_lasting {
-                    memory.wrong.keep(pair, issued);
-                }
-                wrong()
-            },
-        )
+        self.search(memory, issuer, credential, print, subject.is_some(), vendor)
     }
 
     /// Of a text as a subscriber key, and as a vendor key.
@@ -167,8 +149,7 @@ where
         Some(Subject { key, token: None })
     }
 
-    /// For what is not remembered, in whole or in part; nothing in here ends before both were looked for. None where one of them
-    /// is in no index, or what is claimed beside it is not so.
+    /// For what is not remembered, in whole or in part; nothing in here ends before both were looked for.
     fn search(
         &self,
         memory: &Memory<K, V>,
@@ -177,7 +158,7 @@ where
         print: Print,
         is_verified: bool,
         vendor: Option<(Print, &[u8], Option<V>)>,
-    ) -> Option<Found<K, V>> {
+    ) -> Found<K, V> {
         let secret = credential.secret();
         let indexed = issuer.key(&self.vault.digest(Purpose::SubscriberKey, secret));
         let subject = match credential {
@@ -195,14 +176,14 @@ where
             let indexed = issuer.vendor_key(&self.vault.digest(Purpose::VendorKey, secret));
             (print, secret, known, indexed.filter(|_| !secret.is_empty()))
         });
-        let Subject { key, token } = subject?;
+        let Some(Subject { key, token }) = subject else { return wrong() };
         let mut confirmations = Vec::new();
         let mut vendor_key = None;
         if let Some((print, secret, known, indexed)) = vendor {
-            let found = indexed?;
+            let Some(found) = indexed else { return wrong() };
             vendor_key = Some(found);
             if known.is_none() {
-                let Some(hash) = issuer.vendor_key_hash(found) else { return Some(wrong()) };
+                let Some(hash) = issuer.vendor_key_hash(found) else { return wrong() };
                 confirmations.push(self.confirm(print, secret, hash, found, vendor_keys));
             }
         }
@@ -210,14 +191,14 @@ where
             Some(token) => memory.remember_token(print, key, token.clone()),
             None if is_verified => {}
             None => {
-                let Some(hash) = issuer.key_hash(key) else { return Some(wrong()) };
+                let Some(hash) = issuer.key_hash(key) else { return wrong() };
                 confirmations.push(self.confirm(print, secret, hash, key, keys));
             }
         }
         if confirmations.is_empty() {
-            return Some(Found::Known(Ok(Genuine { key, vendor_key, token })));
+            return Found::Known(Ok(Genuine { key, vendor_key, token }));
         }
-        Some(Found::FirstUse(all(confirmations)))
+        Found::FirstUse(all(confirmations))
     }
 
     /// Once awaited, it holds that argon2 confirmed the secret, and every worker knows.

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use siphasher::sip128::{Hash128, Hasher128, SipHasher24};
 
-use crate::auth::verifier::wrong_pairs::WrongPairs;
 use crate::model::{KeyId, Timestamp};
 use crate::vault::{AccessToken, Vault};
 
@@ -26,12 +25,6 @@ const MAX_TOKENS: usize = 10_000;
 /// Of a secret and its purpose; the two halves of 128 bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Print(u64, u64);
-
-impl Print {
-    pub(super) fn half(self) -> u64 {
-        self.0
-    }
-}
 
 impl Hash for Print {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -113,7 +106,6 @@ pub(super) struct Memory<K, V> {
     keys: RefCell<Prints<K>>,
     vendor_keys: RefCell<Prints<V>>,
     tokens: RefCell<Prints<(K, Token)>>,
-    pub(super) wrong: WrongPairs,
 }
 
 /// Of all workers.
@@ -128,7 +120,6 @@ impl<K, V> Default for Memory<K, V> {
             keys: RefCell::default(),
             vendor_keys: RefCell::default(),
             tokens: RefCell::default(),
-            wrong: WrongPairs::default(),
         }
     }
 }

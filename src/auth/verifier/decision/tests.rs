@@ -15,7 +15,6 @@ struct Few {
     by_digest: HashMap<KeyDigest, usize>,
     vendors_by_digest: HashMap<KeyDigest, usize>,
     looks: Cell<(usize, usize)>,
-    issued: Cell<u64>,
 }
 
 impl Issuer for Few {
@@ -32,10 +31,6 @@ impl Issuer for Few {
         let (keys, vendors) = self.looks.get();
         self.looks.set((keys, vendors + 1));
         self.vendors_by_digest.get(digest).copied()
-    }
-
-    fn issued(&self) -> u64 {
-        self.issued.get()
     }
 
     fn key_of(&self, id: KeyId) -> Option<usize> {
@@ -109,8 +104,6 @@ impl Scene {
 
     #[track_caller]
     fn is_wrong_at_once(&self, presented: &Presented<'_>) {
-        // So that no pair is remembered as wrong.
-        self.few.issued.update(|issued| issued + 1);
         let Found::Known(result) = self.look(presented) else { panic!("argon2 would run") };
         assert_eq!(result, Err(Refusal::InvalidCredentials));
         // The same looks, whatever was wrong.
@@ -192,29 +185,6 @@ async fn every_wrong_pair_takes_the_same_way_and_never_argon2() {
         scene.is_wrong_at_once(&pair(&key, &key));
         assert_eq!(scene.decision.slow_verifications(), runs);
     }
-}
-
-#[tokio::test]
-async fn a_wrong_pair_that_comes_again_is_looked_for_after_a_key_was_issued() {
-    let mut scene = Scene::new();
-    let (key, vendor) = (scene.key(0), scene.vendor_key());
-    let late = scene.vault.mint(Purpose::SubscriberKey, Cost::RANDOM, false).unwrap();
-    let wrong = [pair(&late.plain, &vendor), pair(&key, &late.plain), pair(&vendor, &key)];
-    for presented in &wrong {
-        scene.is_wrong_at_once(presented);
-        assert!(matches!(scene.look(presented), Found::Known(Err(Refusal::InvalidCredentials))));
-        assert_eq!(scene.few.looks.get(), (0, 0), "the second time");
-    }
-    // What is claimed may come true without any key being issued.
-    for _ in 0..2 {
-        scene.is_wrong_at_once(&claiming(&key, Claim::Owner(b"bob")));
-        let _again = scene.look(&claiming(&key, Claim::Owner(b"bob")));
-        assert_eq!(scene.few.looks.get(), (1, 0));
-    }
-    scene.few.by_digest.insert(late.digest, scene.few.keys.len());
-    scene.few.keys.push((late.clone(), "amy"));
-    scene.few.issued.update(|issued| issued + 1);
-    assert_eq!(scene.judged(&pair(&late.plain, &vendor)).await.unwrap().key, 2);
 }
 
 #[tokio::test]
