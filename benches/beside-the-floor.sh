@@ -16,7 +16,8 @@ trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 for crate in hyper-floor rawpump; do
     cp -r "$rig/$crate" "$work/$crate" && chmod -R u+w "$work/$crate"
-    cargo build --quiet --release --manifest-path "$work/$crate/Cargo.toml"
+    # Not told of our use (.cargo/with-profile).
+    RUSTC_WRAPPER='' cargo build --quiet --release --manifest-path "$work/$crate/Cargo.toml"
 done
 subscriber=pst_sub_aaaaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb_cccccc
 vendor=pst_ven_aaaaaaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb_cccccc

@@ -55,6 +55,7 @@ def job(rig, name, scenario, postern):
     try:
         done = scenario.load(rig, gateway.ctx, SECONDS)
         print(f"{name}: {done['requests']} requests", flush=True)
+        assert done["requests"] and (scenario.expect_bad or not done["bad"]), f"{name} was not done: {done}"
     finally:
         gateway.stop()
 

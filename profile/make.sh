@@ -21,4 +21,6 @@ trap 'rm -rf "$counted"' EXIT
 POSTERN_COUNT_INTO=$counted cargo build --locked --release --target-dir "$target"
 LLVM_PROFILE_FILE="$counted/%p-%m.profraw" POSTERN_BIN="$target/release/postern" profile/jobs.py "$seconds"
 "$tools/llvm-profdata" merge --sparse --output profile/postern.profdata "$counted"/*.profraw
+rustc -V > profile/compiler.txt
 ls -l profile/postern.profdata
+echo "profile/make.sh: now run: cargo clean --release (cargo does not build libraries again for a new profile)"

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::history::History;
 use crate::history::progress::Progress;
-use crate::journal::{Batch, JournalError, Source};
+use crate::journal::{Batch, JournalError, Source, courtesy};
 use crate::model::LaneId;
 use crate::store::StoreError;
 use crate::store::access::{AccessStore, Taken};
@@ -83,6 +83,7 @@ impl Shipper {
     /// Ships what is left, as long as that takes no longer than `patience`; what is left then stays in the journal. To be
     /// called when nobody writes any more.
     pub async fn finish(&self, patience: Duration) {
+        courtesy::hurry();
         self.end.send_replace(Some(Instant::now() + patience));
         if timeout(patience + GRACE, self.ended()).await.is_err() {
             tracing::warn!("the shipper hangs on its disk and is left behind");

@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Proxy;
 use crate::model::{Refusal, RequestId};
-use crate::proxy::guard::io::{Guard, Guarded, Wired};
+use crate::proxy::guard::io::{Guard, Guarded};
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::handle;
 use crate::proxy::listener::{Door, Entrance};
@@ -69,17 +69,18 @@ enum End {
     Cut,
 }
 
-impl Wired for TcpStream {
-    const HAS_FAREWELL: bool = false;
+/// What is under a connection, whatever is spoken over it.
+trait Wired {
+    fn socket(&self) -> &TcpStream;
+}
 
+impl Wired for TcpStream {
     fn socket(&self) -> &TcpStream {
         self
     }
 }
 
 impl Wired for Box<TlsStream<TcpStream>> {
-    const HAS_FAREWELL: bool = true;
-
     fn socket(&self) -> &TcpStream {
         self.get_ref().0
     }

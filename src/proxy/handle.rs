@@ -52,6 +52,7 @@ struct Exchange<'r, 'f> {
     arrival: Arrival,
     /// When it is decided: later than it came where a key had to be verified.
     now: Timestamp,
+    at: Instant,
     fate: &'r Rc<Fate>,
     /// What is found out on the way.
     facts: &'f Facts<'r>,
@@ -126,7 +127,7 @@ async fn answer_to(
     };
     let has_body = !body.is_end_stream();
     let fate = session.fate(!has_body);
-    let (mut decisions, mut now) = (0, arrival.ts);
+    let (mut decisions, mut now, mut at) = (0, arrival.ts, arrival.at);
     let response = loop {
         let facts = Facts::default();
         let exchange = Exchange {
@@ -136,6 +137,7 @@ async fn answer_to(
             ticket: &ticket,
             arrival,
             now,
+            at,
             fate: &fate,
             facts: &facts,
         };
@@ -157,7 +159,7 @@ async fn answer_to(
                     Ok(()) if decisions == DECISIONS => Err(Refusal::Overloaded),
                     Ok(()) => {
                         snapshot = session.worker.current();
-                        now = session.worker.clock.now();
+                        (now, at) = (session.worker.clock.now(), Instant::now());
                         continue;
                     }
                 }

@@ -42,13 +42,17 @@ fn one_that_counts_is_told_nothing() {
 fn other_builds_are_left_alone() {
     let debug = ["--out-dir", "/elsewhere/target/debug/deps"];
     let counted = ["--out-dir", "/elsewhere/target/instructions/deps"];
-    let alone: [Vec<&str>; 5] = [
+    let optimized = [OPTIMIZED, RELEASE].concat();
+    let alone: [Vec<&str>; 8] = [
         vec!["-vV"],
         [OPTIMIZED, debug].concat(),
         [OPTIMIZED, counted].concat(),
         // Build scripts and macros, which run while something is built.
         [["-C", "opt-level=0"], RELEASE].concat(),
-        [&[OPTIMIZED, RELEASE].concat()[..], &["--cfg", "fuzzing"]].concat(),
+        [&optimized[..], &["--cfg", "fuzzing"]].concat(),
+        [&optimized[..], &["-Cinstrument-coverage"]].concat(),
+        [&optimized[..], &["-Cprofile-use=/another"]].concat(),
+        [&optimized[..], &["-C", "profile-generate=/another"]].concat(),
     ];
     for given in alone {
         assert_eq!(added(&given, None), Vec::<String>::new(), "{given:?}");

@@ -6,20 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::proxy::guard::{h1, h2};
 use crate::proxy::pulse::Pulse;
 use crate::proxy::sniff::Opening;
-
-/// What is under a connection, whatever is spoken over it.
-pub(crate) trait Wired {
-    /// Whether something is said before the socket is closed.
-    const HAS_FAREWELL: bool;
-
-    fn socket(&self) -> &TcpStream;
-}
 
 #[derive(Debug)]
 pub(crate) enum Guard {
@@ -124,7 +115,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Wired + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -153,11 +144,6 @@ impl<S: AsyncWrite + Wired + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper lets go of the connection then, and closing it says the same.
-        let is_closed_next = matches!(self.guard, Guard::Http1(_)) && !self.pulse.is_tunnel();
-        if is_closed_next && !S::HAS_FAREWELL {
-            return Poll::Ready(Ok(()));
-        }
         let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
         self.wrote(outcome)
     }

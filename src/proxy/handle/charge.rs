@@ -3,8 +3,6 @@
 //! What is taken is given back where the request goes nowhere after all. In observe mode nothing is refused, and the record
 //! says what would have been.
 
-use std::time::Instant;
-
 use crate::limits::limiter::{Charge, Clock, Spent};
 use crate::limits::plan::Plan;
 use crate::limits::told::Overview;
@@ -45,7 +43,7 @@ impl<'r> Exchange<'r, '_> {
             who,
             categories: plan.touched(&pass.admission.needs),
             cost: pass.admission.rule.cost,
-            at: limiting.limiter.moment(self.at()),
+            at: limiting.limiter.moment(self.at),
             clock: Clock::at(arrival.ts),
         };
         let verdict = limiting.take(&charge, &known.caller, arrival.id).await;
@@ -56,11 +54,6 @@ impl<'r> Exchange<'r, '_> {
             Ok(spent) => Ok(Some(Charged { charge, known, spent })),
             Err(refusal) => self.over(refusal).map(|()| None),
         }
-    }
-
-    /// When it is decided. Reading a clock is worth being left out.
-    fn at(&self) -> Instant {
-        if self.now == self.arrival.ts { self.arrival.at } else { Instant::now() }
     }
 
     /// The same for a request that has no key: its source is counted.
