@@ -5,13 +5,14 @@ Each round runs one gateway after the other, one worker on processor 0, wrk, the
 counted here (SQLite store), limits counted in Redis, and the same Redis store without limits, for the records alone; of the
 key, its category, its vendor and its practice, or of the key alone. A hundred keys are at work; SILENT says how many more
 are registered.
-Throughput with 64 connections, then the median of one connection, which nothing else holds up. POSTERN_BIN names a release
-build. Needs wrk, nginx and redis-server.
+Throughput with 64 connections, or as many as CONNECTIONS says, then the median of one connection, which nothing else holds up.
+POSTERN_BIN names a release build. Needs wrk, nginx and redis-server.
 """
 import json, os, re, signal, socket, statistics, subprocess, sys, tempfile, time
 BIN = os.environ.get("POSTERN_BIN", "target/release/postern")
 ROUNDS, SECONDS = int((sys.argv + ["5"])[1]), int((sys.argv + ["", "4"])[2])
 RATE = "1000000000/10s"
+CONNECTIONS = int(os.environ.get("CONNECTIONS", 64))
 WHICH = sys.argv[3] if len(sys.argv) > 3 else "all"
 LIMITS = f"""limits:
   key: {{ rate: {RATE}, burst: 1000000000 }}
@@ -108,9 +109,9 @@ def measure(store, limits, upstream):
     gateway = on(0, [BIN, "serve", "--config", f"{d}/postern.yaml"], stdout=subprocess.PIPE,
                  stderr=open(f"{d}/err", "w"), text=True)
     assert gateway.stdout.readline().startswith("listening")
-    load(d, port, 64, 1)
+    load(d, port, CONNECTIONS, 1)
     before = worker_cpu(gateway.pid)
-    rate, _, requests = load(d, port, 64, SECONDS)
+    rate, _, requests = load(d, port, CONNECTIONS, SECONDS)
     cpu = (worker_cpu(gateway.pid) - before) / requests * 1e6
     _, p50, _ = load(d, port, 1, 2)
     gateway.send_signal(signal.SIGTERM)
