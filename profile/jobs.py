@@ -6,11 +6,9 @@ mixed one with limits counted in Redis and records shipped there, with all kinds
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -43,10 +41,7 @@ def redis(folder):
     port = run.free_port()
     server = subprocess.Popen(["redis-server", "--port", str(port), "--dir", folder, "--appendonly", "yes", "--save", "",
                                "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        assert time.monotonic() < end, "Redis does not come up"
-        time.sleep(0.02)
+    assert run.wait_port(port, server), "Redis does not come up"
     return server, f"redis://127.0.0.1:{port}/0"
 
 
